@@ -46,6 +46,10 @@ export const exportMetrics: MetricTable = {
     "lars_export_xds_streams_refused_total",
     "Streams refused because there were too many.",
   ),
+  xds_connections_refused: counter(
+    "lars_export_xds_connections_refused_total",
+    "Connections closed because there were too many.",
+  ),
   xds_results_dropped: counter(
     "lars_export_xds_results_dropped_total",
     "Results that the reporter was not told, because it was away for too long.",

@@ -5,9 +5,10 @@ import { type Address, formatAddress } from "../../reactor/address.ts";
 import { BindError, messageOf } from "../../reactor/errors.ts";
 import { type Clock, setRepeating } from "../../reactor/time/clock.ts";
 import { RecentAskers } from "../recent_askers.ts";
+import { StreamPlaces } from "../stream_places.ts";
 import { AGENT_QUESTION_BYTES_MAX, type AgentCheckAnswers } from "./agent_check.ts";
 
-/** Connections at once; a further one is closed. */
+/** Connections at once; for a further one that is closed which was silent for longest. */
 export const AGENT_STREAMS_MAX = 1_024;
 
 /** Time in which a question has to come, and its asker to go. */
@@ -30,11 +31,11 @@ export interface AgentCheckServerOptions {
 /** The responder. */
 export class AgentCheckServer {
   readonly #options: AgentCheckServerOptions;
-  readonly #streams = new Set<Socket>();
+  readonly #places = new StreamPlaces(AGENT_STREAMS_MAX);
   /** Who has asked lately. */
   readonly recent: RecentAskers;
   readonly #server: Server;
-  readonly #counts = { checks: 0, unknown: 0, refused: 0 };
+  readonly #counts = { checks: 0, unknown: 0 };
 
   constructor(options: AgentCheckServerOptions) {
     this.#options = options;
@@ -42,13 +43,13 @@ export class AgentCheckServer {
     this.#server = createServer((stream) => this.#serve(stream));
   }
 
-  /** Checks answered, questions of which nothing was known, connections refused. */
+  /** Checks answered, questions of which nothing was known, connections closed for others. */
   get stats(): Readonly<Record<string, number>> {
-    const { checks, unknown, refused } = this.#counts;
+    const { checks, unknown } = this.#counts;
     return {
       haproxy_agent_checks: checks,
       haproxy_agent_unknown: unknown,
-      haproxy_agent_refused: refused,
+      haproxy_agent_refused: this.#places.refusedCount,
     };
   }
 
@@ -85,34 +86,26 @@ export class AgentCheckServer {
         });
       });
     }
-    for (const stream of this.#streams) stream.destroy();
+    this.#places.close();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
   #serve(stream: Socket): void {
-    if (this.#streams.size >= AGENT_STREAMS_MAX) {
-      this.#counts.refused++;
-      stream.destroy();
-      return;
-    }
-    this.#streams.add(stream);
+    if (!this.#places.take(stream)) return;
     let text = "";
     let isAnswered = false;
     const timer = this.#options.clock.setTimer(QUESTION_MS, () => {
       if (!isAnswered) this.#counts.unknown++;
       stream.destroy();
     });
-    stream.on("error", () => stream.destroy());
-    stream.on("close", () => {
-      timer.cancel();
-      this.#streams.delete(stream);
-    });
+    stream.on("close", () => timer.cancel());
     stream.on("data", (chunk) => {
       if (isAnswered) return;
       text += chunk.toString("latin1");
       const isWhole = text.includes("\n");
       if (!isWhole && text.length <= AGENT_QUESTION_BYTES_MAX) return;
       isAnswered = true;
+      this.#places.heard(stream);
       const [line] = text.slice(0, AGENT_QUESTION_BYTES_MAX).split("\n");
       const answer = isWhole ? this.#options.answers.answer(line) : undefined;
       if (answer === undefined) {

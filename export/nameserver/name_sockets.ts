@@ -6,9 +6,10 @@ import { BindError, messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { UdpServer } from "../../reactor/udp/udp_server.ts";
+import { StreamPlaces } from "../stream_places.ts";
 import { type NameServer, QuestionReader } from "./name_server.ts";
 
-/** Connections at once; a further one is closed. */
+/** Connections at once; for a further one that is closed which was silent for longest. */
 export const STREAMS_MAX = 128;
 
 /** A connection on which nothing comes for so long is closed. */
@@ -33,18 +34,17 @@ export interface NameSocketsOptions {
 /** Listens on both. */
 export class NameSockets {
   readonly #options: NameSocketsOptions;
-  readonly #streams = new Set<Socket>();
+  readonly #places = new StreamPlaces(STREAMS_MAX);
   #udp: UdpServer | undefined;
   #tcp: Server | undefined;
-  #refusedCount = 0;
 
   constructor(options: NameSocketsOptions) {
     this.#options = options;
   }
 
-  /** Connections refused because there were too many. */
+  /** Connections closed because there were too many. */
   get refusedCount(): number {
-    return this.#refusedCount;
+    return this.#places.refusedCount;
   }
 
   /**
@@ -74,7 +74,7 @@ export class NameSockets {
   }
 
   async close(): Promise<void> {
-    for (const stream of this.#streams) stream.destroy();
+    this.#places.close();
     await this.#udp?.close();
     await new Promise<void>((resolve) => {
       if (this.#tcp === undefined) resolve();
@@ -108,25 +108,17 @@ export class NameSockets {
   }
 
   #serve(stream: Socket): void {
-    if (this.#streams.size >= STREAMS_MAX) {
-      this.#refusedCount++;
-      stream.destroy();
-      return;
-    }
-    this.#streams.add(stream);
+    if (!this.#places.take(stream)) return;
     const reader = new QuestionReader();
     const idle = (): Timer => this.#options.clock.setTimer(STREAM_IDLE_MS, () => stream.destroy());
     let timer = idle();
-    stream.on("error", () => stream.destroy());
-    stream.on("close", () => {
-      timer.cancel();
-      this.#streams.delete(stream);
-    });
+    stream.on("close", () => timer.cancel());
     stream.on("data", (chunk) => {
       timer.cancel();
       timer = idle();
       const questions = reader.read(chunk);
       if (questions === undefined) return void stream.destroy();
+      if (questions.length > 0) this.#places.heard(stream);
       for (const question of questions) {
         const answer = this.#options.server.streamed(question);
         if (answer === undefined) return void stream.destroy();

@@ -1,6 +1,7 @@
 // The part of the package @grpc/grpc-js that is used here. Its own types would bring those of Node.js
 // with them, for the whole project.
 import type { Buffer } from "node:buffer";
+import type { Socket } from "node:net";
 
 /** A stream in both directions, as the server has it. */
 export interface ServerStream {
@@ -29,11 +30,10 @@ export declare class Server {
     service: Readonly<Record<string, MethodDefinition>>,
     implementation: Readonly<Record<string, (stream: ServerStream) => void>>,
   ): void;
-  bindAsync(
-    address: string,
-    credentials: ServerCredentials,
-    done: (error: Error | null, port: number) => void,
-  ): void;
+  /** For connections that somebody else has accepted. */
+  createConnectionInjector(credentials: ServerCredentials): {
+    injectConnection(connection: Socket): void;
+  };
   tryShutdown(done: () => void): void;
   forceShutdown(): void;
 }

@@ -53,6 +53,7 @@ export async function startXds(options: XdsPartOptions): Promise<XdsPart> {
     stats: () => ({
       ...server.counts,
       xds_streams: server.streamCount,
+      xds_connections_refused: server.refusedCount,
       xds_results_dropped: reports.droppedCount + sender.stats.resultsDropped,
     }),
     close: async () => {

@@ -1,6 +1,7 @@
 // Shell. The management server of xDS, over gRPC: follows names for gRPC programs and Envoy.
 
 import { Buffer } from "node:buffer";
+import { createServer, type Server as Door, type Socket } from "node:net";
 // @ts-types="./grpc.d.ts"
 import { Server, ServerCredentials, type ServerStream, status } from "@grpc/grpc-js";
 import { type Address, formatAddress } from "../../reactor/address.ts";
@@ -11,6 +12,7 @@ import { DueWork } from "../due_work.ts";
 import type { FleetView } from "../fleet_view.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import { findModule, namesOfModule } from "../module_name.ts";
+import { StreamPlaces } from "../stream_places.ts";
 import { AdsStream } from "./ads_stream.ts";
 import type { XdsCalls } from "./call_reports.ts";
 import { DeltaStream } from "./delta_stream.ts";
@@ -26,6 +28,9 @@ import {
 
 /** Streams at once that follow names, and as many that report calls; a further one is refused. */
 export const XDS_STREAMS_MAX = 4_096;
+
+/** Connections at once; for a further one that is closed which was silent for longest. */
+export const XDS_CONNECTIONS_MAX = 2 * XDS_STREAMS_MAX;
 
 /** Names that all streams together may follow, of each type; further ones are not answered. */
 export const XDS_NAMES_MAX = 1_000_000;
@@ -98,6 +103,10 @@ export class XdsServer {
   readonly #reporting = new Set<ServerStream>();
   readonly #resources: XdsResources;
   readonly #server = new Server();
+  readonly #places = new StreamPlaces(XDS_CONNECTIONS_MAX);
+  /** Connections by the address of the other side, as gRPC names it. */
+  readonly #sockets = new Map<string, Socket>();
+  #door: Door | undefined;
   /** Streams with something to send. */
   readonly #waiting = new Set<XdsStream>();
   readonly #sending: DueWork;
@@ -135,16 +144,43 @@ export class XdsServer {
     return this.#streams.size;
   }
 
+  /** Connections closed because there were too many. */
+  get refusedCount(): number {
+    return this.#places.refusedCount;
+  }
+
   /** @throws {BindError} when the port is taken. */
   listen(): Promise<Address> {
     const { hostname, port } = this.#options;
     const text = formatAddress({ hostname, port });
+    const grpc = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+    const door = this.#door = createServer({ noDelay: true }, (socket) => {
+      if (!this.#places.take(socket)) return;
+      const { remoteAddress = "", remotePort = 0 } = socket;
+      const peer = formatAddress({ hostname: remoteAddress, port: remotePort });
+      this.#sockets.set(peer, socket);
+      socket.on("close", () => this.#sockets.delete(peer));
+      grpc.injectConnection(socket);
+    });
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(text, ServerCredentials.createInsecure(), (error, bound) => {
-        if (error === null) resolve({ hostname, port: bound });
-        else reject(new BindError(text, true, `Cannot listen on ${text}: ${messageOf(error)}`));
+      const fail = (error: Error): void =>
+        reject(new BindError(text, true, `Cannot listen on ${text}: ${messageOf(error)}`));
+      door.once("error", fail);
+      door.listen(port, hostname, () => {
+        door.removeListener("error", fail);
+        door.on("error", (error) => {
+          this.#options.log.warn("The port of xDS has a fault", { reason: error.message });
+        });
+        const bound = door.address();
+        resolve({ hostname, port: typeof bound === "object" && bound ? bound.port : port });
       });
     });
+  }
+
+  /** A connection has begun a stream. */
+  #heard(stream: ServerStream): void {
+    const socket = this.#sockets.get(stream.getPeer());
+    if (socket !== undefined) this.#places.heard(socket);
   }
 
   /** Who follows, those first who lag behind; at most so many. */
@@ -190,10 +226,16 @@ export class XdsServer {
 
   async close(): Promise<void> {
     await this.#sending.stop();
+    const closed = new Promise<void>((resolve) => {
+      if (this.#door === undefined) resolve();
+      else this.#door.close(() => resolve());
+    });
     await new Promise<void>((resolve) => {
       this.#server.tryShutdown(() => resolve());
       this.#server.forceShutdown();
     });
+    this.#places.close();
+    await closed;
   }
 
   #changed(typeUrl: string, name: string): void {
@@ -277,6 +319,7 @@ export class XdsServer {
   }
 
   #follow(stream: ServerStream, make: (port: XdsStreamPort) => XdsStream): void {
+    this.#heard(stream);
     if (!this.#hasRoom(this.#streams, stream)) return;
     const follower: XdsStream = make(this.#portOf(stream, () => follower));
     this.#streams.set(follower, stream.getPeer());
@@ -313,6 +356,7 @@ export class XdsServer {
   }
 
   #hear(stream: ServerStream): void {
+    this.#heard(stream);
     if (!this.#hasRoom(this.#reporting, stream)) return;
     this.#reporting.add(stream);
     const gone = (): void => void this.#reporting.delete(stream);

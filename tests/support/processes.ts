@@ -208,7 +208,7 @@ export class Processes {
 
   /** Starts a service with flags and waits until it is ready. */
   start(
-    service: "dns" | "reporter" | "discovery" | "agent" | "web" | "relay",
+    service: "dns" | "reporter" | "discovery" | "agent" | "web" | "relay" | "export",
     args: readonly string[],
     options: ProcessOptions = {},
   ): Promise<TestProcess> {
