@@ -20,7 +20,13 @@ import {
   type NodeUse,
 } from "../proto/codec.ts";
 import { readDatagram } from "../proto/wire.ts";
-import { agentPortIndex, MessageId, NodeUseState, RetCode } from "../proto/message_ids.ts";
+import {
+  AGENT_PORT_COUNT,
+  agentPortIndex,
+  MessageId,
+  NodeUseState,
+  RetCode,
+} from "../proto/message_ids.ts";
 import { parseAddress } from "../reactor/address.ts";
 import { batchUdpFault } from "../reactor/fast/batch_udp.ts";
 import { BindError, ConfigError } from "../reactor/errors.ts";
@@ -28,7 +34,7 @@ import { type Logger, silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import { UdpClient } from "../reactor/udp/udp_client.ts";
-import { freePort } from "../tests/support/free_port.ts";
+import { freePort, freePorts } from "../tests/support/free_port.ts";
 import { assertInTime } from "../tests/support/in_time.ts";
 import { Sealer } from "../session/datagram_seal.ts";
 import { newNonce, proofOf } from "../session/proof.ts";
@@ -91,7 +97,7 @@ async function withLab(fn: (lab: Lab) => Promise<void>): Promise<void> {
         const agent = await agentDaemon.start(
           readSettings(agentSettings, {
             flags: {
-              "agent.port": "0",
+              "agent.port": String(await freePorts(AGENT_PORT_COUNT)),
               "agent.threads": path === "fast" ? "1" : "0",
               "agent.fast_path": path === "fast" ? "auto" : "off",
               "dnsserver.ip": `127.0.0.1:${dns.port}`,

@@ -1,6 +1,17 @@
 // Goal: where a secret is set nobody without it gains anything: not as dns, not between agent and dns,
 // not with what was heard before, not by datagram. Method: services as processes, strangers that speak
 // raw bytes.
+//
+// Each attack that is known, and where else it is made:
+//   no secret beyond loopback, or a short one     daemon/settings/common_settings_test.ts, daemon_test.ts
+//   right, wrong and no secret                    e2e_bad_input_test.ts "with a token", session/trust_test.ts
+//   a secret in a log; secrets that change        e2e_secrets_test.ts
+//   a proof that is replayed, early, empty, wrong here, "what was heard"
+//   silence; a forged report                      here, "what was heard"
+//   datagrams: none, wrong, changed, old, twice   here, "a datagram"; session/datagram_seal_test.ts
+//   a false dns; a proof that is passed on        here; session/trust_test.ts
+//   answers larger than questions                 agent/worker/strangers_test.ts
+//   all connections for one host                  session/session_server_test.ts
 
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
@@ -26,8 +37,10 @@ import { RawPeer, RawServer } from "../reactor/testing/raw_peer.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { UdpClient } from "../reactor/udp/udp_client.ts";
 import { Sealer } from "../session/datagram_seal.ts";
+import { PROOF_TIMEOUT_MS } from "../session/handshake.ts";
 import { newNonce, proofOf } from "../session/proof.ts";
 import { addNodes, nodeOf, sqliteTestStore, type TestStore } from "./support/fleet.ts";
+import { assertInTime } from "./support/in_time.ts";
 import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
 
@@ -186,6 +199,15 @@ test("what was heard of a session is worth nothing in the next one", () =>
         await peer.send(heard[0].msgId, heard[0].body);
         await peer.send(MessageId.HelloProof, encodeHelloProof({ mac: new Uint8Array() }));
       }],
+      ["a wrong proof", async (peer) => {
+        await peer.send(heard[0].msgId, heard[0].body);
+        await peer.send(MessageId.HelloProof, encodeHelloProof({ mac: new Uint8Array(32) }));
+      }],
+      ["a proof by another secret", async (peer) => {
+        await peer.send(heard[0].msgId, heard[0].body);
+        const mac = proofOf(new TextEncoder().encode("another secret"), proof.body);
+        await peer.send(MessageId.HelloProof, encodeHelloProof({ mac }));
+      }],
       [
         "no proof",
         (peer) =>
@@ -207,6 +229,17 @@ test("what was heard of a session is worth nothing in the next one", () =>
         assert.ok(reason === WrongSecret || reason === NoSecret, what);
       }
     }
+    const silent = await RawPeer.connect(local(dns.port()));
+    const startMs = systemClock.nowMs();
+    await until(() => silent.ended || silent.closed, {
+      timeoutMs: 5 * PROOF_TIMEOUT_MS,
+      what: "the end of one that says nothing",
+    });
+    assertInTime(
+      "one that says nothing is closed",
+      systemClock.nowMs() - startMs,
+      PROOF_TIMEOUT_MS,
+    );
     const nonces = new Set<string>();
     for (let index = 0; index < 3; index++) {
       const asker = await RawPeer.connect(local(dns.port()));

@@ -50,6 +50,23 @@ export async function freePort(): Promise<number> {
   }
 }
 
+/**
+ * The first of so many such ports in a row, for an agent: one that it finds itself may be taken by
+ * an outgoing connection before its loops are on it, or while one of them is started again.
+ *
+ * @throws {Error} when there is no such row.
+ */
+export async function freePorts(count: number): Promise<number> {
+  for (let tries = 0; tries < 1000; tries++) {
+    const port = await freePort();
+    const others = Array.from({ length: count - 1 }, (_, index) => port + 1 + index);
+    if (port + count - 1 > portRange()[1] || others.some((other) => given.has(other))) continue;
+    for (const other of others) given.add(other);
+    if ((await Promise.all(others.map(isFree))).every(Boolean)) return port;
+  }
+  throw new Error(`No ${count} ports in a row are left`);
+}
+
 function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer();
