@@ -1,4 +1,4 @@
-/* For tests: a disk that takes a second to have anything reach it, once a file says so. */
+// Shell. For tests: a disk that takes a second to have anything reach it, once a file says so.
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <sys/syscall.h>
