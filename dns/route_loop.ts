@@ -187,10 +187,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       isNodeless: (frames) => frames.nodeless,
       mayFollowNodeless: (peer) => this.#madeUp.spend(peer),
       nowMs: () => clock.nowMs(),
-      ended: (peer, modId, cmdId) => {
-        if (!this.#server.isExtended(peer)) return;
-        peer.send(MessageId.TableSubscribe, encodeTableSubscribe({ modId, cmdId, end: true }));
-      },
+      ended: (peer, modId, cmdId) => this.#tellEnd(peer, { modId, cmdId }),
     }, { perPeerMax: init.subscriptionsMax, totalMax: init.subscriptionsTotalMax });
     this.#server.router.add(MessageId.GetRouteRequest, (body, peer) => {
       const { modId, cmdId, digest } = decodeGetRouteRequest(body);
@@ -232,6 +229,11 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       MessageId.RouteUnchanged,
       encodeRouteUnchanged({ modId, cmdId, revision, ...plan }),
     );
+  }
+
+  #tellEnd(peer: Connection, key: ModuleKey): void {
+    if (!this.#server.isExtended(peer)) return;
+    peer.send(MessageId.TableSubscribe, encodeTableSubscribe({ ...key, end: true }));
   }
 
   #closed(peer: Connection): void {
