@@ -42,6 +42,8 @@ export interface RelayPerson {
   readonly since: number;
   /** Of a change: it is here no more. */
   readonly gone: boolean;
+  /** Where its relay is, `host:port`; empty: it is at the one that answers. */
+  readonly relay: string;
 }
 
 /** How a client of a relay works. */

@@ -4113,6 +4113,8 @@ export interface RelayMember {
   since: number;
   /** In a change: it is here no more. */
   gone: boolean;
+  /** Where it is: host:port; empty: where the message says. */
+  relay: string;
 }
 
 function writeRelayMember(writer: WireWriter, field: number, message: RelayMember): void {
@@ -4121,11 +4123,12 @@ function writeRelayMember(writer: WireWriter, field: number, message: RelayMembe
   writer.uint32(2, message.sid);
   writer.uint32(3, message.since);
   writer.bool(4, message.gone);
+  writer.text(5, message.relay);
   writer.end(start);
 }
 
 function readRelayMember(reader: WireReader): RelayMember {
-  const message: RelayMember = { name: "", sid: 0, since: 0, gone: false };
+  const message: RelayMember = { name: "", sid: 0, since: 0, gone: false, relay: "" };
   const outerEnd = reader.enter();
   while (reader.more) {
     const tag = reader.tag();
@@ -4141,6 +4144,9 @@ function readRelayMember(reader: WireReader): RelayMember {
         break;
       case 32: // gone = 4
         message.gone = reader.bool();
+        break;
+      case 42: // relay = 5
+        message.relay = reader.text();
         break;
       default:
         reader.skip(tag);
@@ -4294,6 +4300,601 @@ export function decodeRelayTold(body: Uint8Array): RelayTold {
         reader.skip(tag);
     }
   }
+  return message;
+}
+
+// ---- RelayMailPut
+
+/** One message of RelayMailEntry that was put into the mailbox. */
+export interface RelayMailPut {
+  sender: string;
+  id: string;
+  /** At most 2^53 - 1. */
+  sentAtMs: number;
+  /** At most 2^53 - 1. */
+  expiresAtMs: number;
+  data: Uint8Array;
+}
+
+function writeRelayMailPut(writer: WireWriter, field: number, message: RelayMailPut): void {
+  const start = writer.begin(field);
+  writer.text(1, message.sender);
+  writer.text(2, message.id);
+  writer.uint64(3, message.sentAtMs);
+  writer.uint64(4, message.expiresAtMs);
+  writer.bytes(5, message.data);
+  writer.end(start);
+}
+
+function readRelayMailPut(reader: WireReader): RelayMailPut {
+  const message: RelayMailPut = {
+    sender: "",
+    id: "",
+    sentAtMs: 0,
+    expiresAtMs: 0,
+    data: new Uint8Array(),
+  };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // sender = 1
+        message.sender = reader.text();
+        break;
+      case 18: // id = 2
+        message.id = reader.text();
+        break;
+      case 24: // sent_at_ms = 3
+        message.sentAtMs = reader.uint64();
+        break;
+      case 32: // expires_at_ms = 4
+        message.expiresAtMs = reader.uint64();
+        break;
+      case 42: // data = 5
+        message.data = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  checkSafe(message.sentAtMs, "RelayMailPut.sent_at_ms");
+  checkSafe(message.expiresAtMs, "RelayMailPut.expires_at_ms");
+  return message;
+}
+
+// ---- RelayMailEnd
+
+/** One message that is in the mailbox no more; its id stays known for a while. */
+export interface RelayMailEnd {
+  /** At most 2^53 - 1. */
+  seq: number;
+  sender: string;
+  id: string;
+  /** At most 2^53 - 1. */
+  sentAtMs: number;
+  /** Else it was taken. */
+  expired: boolean;
+}
+
+function writeRelayMailEnd(writer: WireWriter, field: number, message: RelayMailEnd): void {
+  const start = writer.begin(field);
+  writer.uint64(1, message.seq);
+  writer.text(2, message.sender);
+  writer.text(3, message.id);
+  writer.uint64(4, message.sentAtMs);
+  writer.bool(5, message.expired);
+  writer.end(start);
+}
+
+function readRelayMailEnd(reader: WireReader): RelayMailEnd {
+  const message: RelayMailEnd = { seq: 0, sender: "", id: "", sentAtMs: 0, expired: false };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8: // seq = 1
+        message.seq = reader.uint64();
+        break;
+      case 18: // sender = 2
+        message.sender = reader.text();
+        break;
+      case 26: // id = 3
+        message.id = reader.text();
+        break;
+      case 32: // sent_at_ms = 4
+        message.sentAtMs = reader.uint64();
+        break;
+      case 40: // expired = 5
+        message.expired = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  checkSafe(message.seq, "RelayMailEnd.seq");
+  checkSafe(message.sentAtMs, "RelayMailEnd.sent_at_ms");
+  return message;
+}
+
+// ---- RelayMailEntry
+
+/**
+ * One entry of the log that relays share: what was done to one mailbox, and where it stands then.
+ */
+export interface RelayMailEntry {
+  /** Of the mailbox. */
+  name: string;
+  /** The relay and its attempt, never used again. */
+  writer: string;
+  /** Place of the newest message that was ever put. At most 2^53 - 1. */
+  last: number;
+  /** Everything up to this was taken. At most 2^53 - 1. */
+  taken: number;
+  /** The last one has the place `last`, those before it come before. */
+  puts: RelayMailPut[];
+  ends: RelayMailEnd[];
+  /**
+   * Entry of this mailbox that was the newest; void where another came between. At most 2^53 - 1.
+   */
+  after: number;
+}
+
+function writeRelayMailEntry(writer: WireWriter, message: RelayMailEntry): void {
+  writer.text(1, message.name);
+  writer.text(2, message.writer);
+  writer.uint64(3, message.last);
+  writer.uint64(4, message.taken);
+  for (const inner of message.puts) writeRelayMailPut(writer, 5, inner);
+  for (const inner of message.ends) writeRelayMailEnd(writer, 6, inner);
+  writer.uint64(7, message.after);
+}
+
+/** Body of {@linkcode RelayMailEntry}. */
+export function encodeRelayMailEntry(message: RelayMailEntry): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayMailEntry(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayMailEntry} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayMailEntry(body: Uint8Array): RelayMailEntry {
+  const reader = new WireReader(body, "RelayMailEntry");
+  const message: RelayMailEntry = {
+    name: "",
+    writer: "",
+    last: 0,
+    taken: 0,
+    puts: [],
+    ends: [],
+    after: 0,
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // name = 1
+        message.name = reader.text();
+        break;
+      case 18: // writer = 2
+        message.writer = reader.text();
+        break;
+      case 24: // last = 3
+        message.last = reader.uint64();
+        break;
+      case 32: // taken = 4
+        message.taken = reader.uint64();
+        break;
+      case 42: // put = 5
+        message.puts.push(readRelayMailPut(reader));
+        break;
+      case 50: // end = 6
+        message.ends.push(readRelayMailEnd(reader));
+        break;
+      case 56: // after = 7
+        message.after = reader.uint64();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.last, "RelayMailEntry.last");
+  checkSafe(message.taken, "RelayMailEntry.taken");
+  checkSafe(message.after, "RelayMailEntry.after");
+  return message;
+}
+
+// ---- RelayPresent
+
+/** One client inside RelayPresence. */
+export interface RelayPresent {
+  name: string;
+  sid: number;
+  /** Unix milliseconds. At most 2^53 - 1. */
+  sinceMs: number;
+  /** Of several that have this name the one with the highest claim keeps it. At most 2^53 - 1. */
+  claim: number;
+  /** It is here no more. */
+  gone: boolean;
+}
+
+function writeRelayPresent(writer: WireWriter, field: number, message: RelayPresent): void {
+  const start = writer.begin(field);
+  writer.text(1, message.name);
+  writer.uint32(2, message.sid);
+  writer.uint64(3, message.sinceMs);
+  writer.uint64(4, message.claim);
+  writer.bool(5, message.gone);
+  writer.end(start);
+}
+
+function readRelayPresent(reader: WireReader): RelayPresent {
+  const message: RelayPresent = { name: "", sid: 0, sinceMs: 0, claim: 0, gone: false };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // name = 1
+        message.name = reader.text();
+        break;
+      case 16: // sid = 2
+        message.sid = reader.uint32();
+        break;
+      case 24: // since_ms = 3
+        message.sinceMs = reader.uint64();
+        break;
+      case 32: // claim = 4
+        message.claim = reader.uint64();
+        break;
+      case 40: // gone = 5
+        message.gone = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  checkSafe(message.sinceMs, "RelayPresent.since_ms");
+  checkSafe(message.claim, "RelayPresent.claim");
+  return message;
+}
+
+// ---- RelayGroupSize
+
+/** Members of one group at one relay. */
+export interface RelayGroupSize {
+  group: string;
+  /** 0: none any more. */
+  members: number;
+}
+
+function writeRelayGroupSize(writer: WireWriter, field: number, message: RelayGroupSize): void {
+  const start = writer.begin(field);
+  writer.text(1, message.group);
+  writer.uint32(2, message.members);
+  writer.end(start);
+}
+
+function readRelayGroupSize(reader: WireReader): RelayGroupSize {
+  const message: RelayGroupSize = { group: "", members: 0 };
+  const outerEnd = reader.enter();
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // group = 1
+        message.group = reader.text();
+        break;
+      case 16: // members = 2
+        message.members = reader.uint32();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  reader.leave(outerEnd);
+  return message;
+}
+
+// ---- RelayPresence
+
+/** Relay to all relays: I am here, and what has changed since the version before. */
+export interface RelayPresence {
+  /** Number of the relay, by chance at its start. */
+  relay: string;
+  /** Host:port. */
+  address: string;
+  /** One more with each message that changes something. At most 2^53 - 1. */
+  version: number;
+  /** What was told before is void: a whole list begins. */
+  whole: boolean;
+  /** Tell me everything. */
+  ask: boolean;
+  /** I stop. */
+  leaving: boolean;
+  /** Nothing has changed: the version is that of the newest change. */
+  quiet: boolean;
+  clients: RelayPresent[];
+  groups: RelayGroupSize[];
+  /** Modules that have workers here. */
+  served: ModuleKey[];
+  /** Modules that have none any more. */
+  unserved: ModuleKey[];
+}
+
+function writeRelayPresence(writer: WireWriter, message: RelayPresence): void {
+  writer.text(1, message.relay);
+  writer.text(2, message.address);
+  writer.uint64(3, message.version);
+  writer.bool(4, message.whole);
+  writer.bool(5, message.ask);
+  writer.bool(6, message.leaving);
+  writer.bool(7, message.quiet);
+  for (const inner of message.clients) writeRelayPresent(writer, 8, inner);
+  for (const inner of message.groups) writeRelayGroupSize(writer, 9, inner);
+  for (const inner of message.served) writeModuleKey(writer, 10, inner);
+  for (const inner of message.unserved) writeModuleKey(writer, 11, inner);
+}
+
+/** Body of {@linkcode RelayPresence}. */
+export function encodeRelayPresence(message: RelayPresence): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayPresence(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayPresence} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayPresence(body: Uint8Array): RelayPresence {
+  const reader = new WireReader(body, "RelayPresence");
+  const message: RelayPresence = {
+    relay: "",
+    address: "",
+    version: 0,
+    whole: false,
+    ask: false,
+    leaving: false,
+    quiet: false,
+    clients: [],
+    groups: [],
+    served: [],
+    unserved: [],
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // relay = 1
+        message.relay = reader.text();
+        break;
+      case 18: // address = 2
+        message.address = reader.text();
+        break;
+      case 24: // version = 3
+        message.version = reader.uint64();
+        break;
+      case 32: // whole = 4
+        message.whole = reader.bool();
+        break;
+      case 40: // ask = 5
+        message.ask = reader.bool();
+        break;
+      case 48: // leaving = 6
+        message.leaving = reader.bool();
+        break;
+      case 56: // quiet = 7
+        message.quiet = reader.bool();
+        break;
+      case 66: // client = 8
+        message.clients.push(readRelayPresent(reader));
+        break;
+      case 74: // group = 9
+        message.groups.push(readRelayGroupSize(reader));
+        break;
+      case 82: // served = 10
+        message.served.push(readModuleKey(reader));
+        break;
+      case 90: // unserved = 11
+        message.unserved.push(readModuleKey(reader));
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.version, "RelayPresence.version");
+  return message;
+}
+
+// ---- RelayPass
+
+/**
+ * Relay to relay: a message for a client or a group, or a request for a worker, of a client here.
+ */
+export interface RelayPass {
+  /** Who passes it on. */
+  relay: string;
+  /** Comes back in RelayPassed. At most 2^53 - 1. */
+  number: number;
+  /** Name of the client. */
+  from: string;
+  /** Name of a client or a group; empty: it is a request. */
+  to: string;
+  group: boolean;
+  id: string;
+  /** At most 2^53 - 1. */
+  sentAtMs: number;
+  modId: number;
+  cmdId: number;
+  /** For the answer to come. */
+  ttlMs: number;
+  key?: Uint8Array;
+  data: Uint8Array;
+}
+
+function writeRelayPass(writer: WireWriter, message: RelayPass): void {
+  writer.text(1, message.relay);
+  writer.uint64(2, message.number);
+  writer.text(3, message.from);
+  writer.text(4, message.to);
+  writer.bool(5, message.group);
+  writer.text(6, message.id);
+  writer.uint64(7, message.sentAtMs);
+  writer.int32(8, message.modId);
+  writer.int32(9, message.cmdId);
+  writer.uint32(10, message.ttlMs);
+  writer.bytes(11, message.key);
+  writer.bytes(12, message.data);
+}
+
+/** Body of {@linkcode RelayPass}. */
+export function encodeRelayPass(message: RelayPass): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayPass(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayPass} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayPass(body: Uint8Array): RelayPass {
+  const reader = new WireReader(body, "RelayPass");
+  const message: RelayPass = {
+    relay: "",
+    number: 0,
+    from: "",
+    to: "",
+    group: false,
+    id: "",
+    sentAtMs: 0,
+    modId: 0,
+    cmdId: 0,
+    ttlMs: 0,
+    data: new Uint8Array(),
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // relay = 1
+        message.relay = reader.text();
+        break;
+      case 16: // number = 2
+        message.number = reader.uint64();
+        break;
+      case 26: // from = 3
+        message.from = reader.text();
+        break;
+      case 34: // to = 4
+        message.to = reader.text();
+        break;
+      case 40: // group = 5
+        message.group = reader.bool();
+        break;
+      case 50: // id = 6
+        message.id = reader.text();
+        break;
+      case 56: // sent_at_ms = 7
+        message.sentAtMs = reader.uint64();
+        break;
+      case 64: // modid = 8
+        message.modId = reader.uint32();
+        break;
+      case 72: // cmdid = 9
+        message.cmdId = reader.uint32();
+        break;
+      case 80: // ttl_ms = 10
+        message.ttlMs = reader.uint32();
+        break;
+      case 90: // key = 11
+        message.key = new Uint8Array(reader.bytes());
+        if (message.key.length === 0) delete message.key;
+        break;
+      case 98: // data = 12
+        message.data = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.number, "RelayPass.number");
+  checkSafe(message.sentAtMs, "RelayPass.sent_at_ms");
+  checkLength(message.key, PICK_KEY_BYTES_MAX, "RelayPass.key");
+  return message;
+}
+
+// ---- RelayPassed
+
+/** Relay to relay: what became of it. */
+export interface RelayPassed {
+  /** Who answers. */
+  relay: string;
+  /** At most 2^53 - 1. */
+  number: number;
+  /** One of RelayStatus. */
+  status: number;
+  /** Of a group: to how many it went. */
+  receivers: number;
+  data: Uint8Array;
+}
+
+function writeRelayPassed(writer: WireWriter, message: RelayPassed): void {
+  writer.text(1, message.relay);
+  writer.uint64(2, message.number);
+  writer.uint32(3, message.status);
+  writer.uint32(4, message.receivers);
+  writer.bytes(5, message.data);
+}
+
+/** Body of {@linkcode RelayPassed}. */
+export function encodeRelayPassed(message: RelayPassed): Uint8Array {
+  const writer = new WireWriter();
+  writeRelayPassed(writer, message);
+  return writer.finish();
+}
+
+/**
+ * {@linkcode RelayPassed} from its body.
+ *
+ * @throws {ProtocolError} when the bytes are not such a message.
+ */
+export function decodeRelayPassed(body: Uint8Array): RelayPassed {
+  const reader = new WireReader(body, "RelayPassed");
+  const message: RelayPassed = {
+    relay: "",
+    number: 0,
+    status: 0,
+    receivers: 0,
+    data: new Uint8Array(),
+  };
+  while (reader.more) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10: // relay = 1
+        message.relay = reader.text();
+        break;
+      case 16: // number = 2
+        message.number = reader.uint64();
+        break;
+      case 24: // status = 3
+        message.status = reader.uint32();
+        break;
+      case 32: // receivers = 4
+        message.receivers = reader.uint32();
+        break;
+      case 42: // data = 5
+        message.data = new Uint8Array(reader.bytes());
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  checkSafe(message.number, "RelayPassed.number");
   return message;
 }
 

@@ -238,10 +238,58 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
   RelayHere: fc.record({
     number: uint32,
     members: fc.array(
-      fc.record({ name: text, sid: uint32, since: uint32, gone: fc.boolean() }, keyed),
+      fc.record(
+        { name: text, sid: uint32, since: uint32, gone: fc.boolean(), relay: text },
+        keyed,
+      ),
       { maxLength: 5 },
     ),
     ...{ cut: fc.boolean(), relay: text },
+  }, keyed),
+  RelayMailEntry: fc.record({
+    ...{ name: text, writer: text, last: uint64, taken: uint64, after: uint64 },
+    puts: fc.array(
+      fc.record({
+        ...{ sender: text, id: text, sentAtMs: uint64, expiresAtMs: uint64 },
+        data: fc.uint8Array({ maxLength: 300 }),
+      }, keyed),
+      { maxLength: 3 },
+    ),
+    ends: fc.array(
+      fc.record({
+        ...{ seq: uint64, sender: text, id: text, sentAtMs: uint64, expired: fc.boolean() },
+      }, keyed),
+      { maxLength: 3 },
+    ),
+  }, keyed),
+  RelayPresence: fc.record({
+    ...{ relay: text, address: text, version: uint64, whole: fc.boolean(), ask: fc.boolean() },
+    ...{ leaving: fc.boolean(), quiet: fc.boolean() },
+    clients: fc.array(
+      fc.record({
+        ...{ name: text, sid: uint32, sinceMs: uint64, claim: uint64, gone: fc.boolean() },
+      }, keyed),
+      { maxLength: 3 },
+    ),
+    groups: fc.array(fc.record({ group: text, members: uint32 }, keyed), { maxLength: 3 }),
+    served: fc.array(fc.record(module, keyed), { maxLength: 3 }),
+    unserved: fc.array(fc.record(module, keyed), { maxLength: 3 }),
+  }, keyed),
+  RelayPass: fc.record({
+    ...{ relay: text, number: uint64, from: text, to: text, group: fc.boolean(), id: text },
+    ...{ sentAtMs: uint64, ...module, ttlMs: uint32 },
+    key: fc.uint8Array({ minLength: 1, maxLength: 256 }),
+    data: fc.uint8Array({ maxLength: 300 }),
+  }, {
+    ...keyed,
+    requiredKeys: [
+      ...["relay", "number", "from", "to", "group", "id", "sentAtMs"] as const,
+      ...["modId", "cmdId", "ttlMs", "data"] as const,
+    ],
+  }),
+  RelayPassed: fc.record({
+    ...{ relay: text, number: uint64, status: uint32, receivers: uint32 },
+    data: fc.uint8Array({ maxLength: 300 }),
   }, keyed),
   RelayRequest: fc.record({
     ...{ number: uint32, ...module, ttlMs: uint32 },

@@ -204,8 +204,33 @@ const filled: Record<string, Uint8Array> = {
   decodeRelayGroup: messages.encodeRelayGroup({ number: 300, group: "é", leave: true }),
   decodeRelayWho: messages.encodeRelayWho({ number: 300, prefix: "é", watch: true }),
   decodeRelayHere: messages.encodeRelayHere({
-    members: [{ name: "é", sid: 300, since: 1_700_000_000, gone: true }],
+    members: [{ name: "é", sid: 300, since: 1_700_000_000, gone: true, relay: "[::1]:2000" }],
     ...{ number: 300, cut: true, relay: "127.0.0.1:2000" },
+  }),
+  decodeRelayMailEntry: messages.encodeRelayMailEntry({
+    ...{ name: "é", writer: "w", last: 9007199254740991, taken: 300, after: 300 },
+    puts: [{
+      ...{ sender: "é", id: "x", sentAtMs: 1_700_000_000_000, expiresAtMs: 1_700_000_000_001 },
+      data: new Uint8Array([1, 2]),
+    }],
+    ends: [{ seq: 300, sender: "é", id: "y", sentAtMs: 1_700_000_000_000, expired: true }],
+  }),
+  decodeRelayPresence: messages.encodeRelayPresence({
+    ...{ relay: "r", address: "[::1]:2000", version: 300, whole: true, ask: true },
+    ...{ leaving: true, quiet: true },
+    clients: [{ name: "é", sid: 300, sinceMs: 1_700_000_000_000, claim: 300, gone: true }],
+    groups: [{ group: "é", members: 300 }],
+    served: [{ modId: 4294967295, cmdId: 1 }],
+    unserved: [{ modId: 1, cmdId: 4294967295 }],
+  }),
+  decodeRelayPass: messages.encodeRelayPass({
+    ...{ relay: "r", number: 9007199254740991, from: "é", to: "t", group: true, id: "x" },
+    ...{ sentAtMs: 1_700_000_000_000, modId: 4294967295, cmdId: 2, ttlMs: 300 },
+    key: new Uint8Array([7, 8]),
+    data: new Uint8Array([1, 2]),
+  }),
+  decodeRelayPassed: messages.encodeRelayPassed({
+    ...{ relay: "r", number: 300, status: 4, receivers: 300, data: new Uint8Array([1, 2]) },
   }),
   decodeRelayRequest: messages.encodeRelayRequest({
     ...{ number: 300, modId: 4294967295, cmdId: 2, ttlMs: 20_000 },

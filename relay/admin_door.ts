@@ -6,6 +6,7 @@ import { messageOf, ProtocolError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { MailStore } from "../sql/mail/mail_store.ts";
 import type { Broker } from "./broker/broker.ts";
+import type { RelayCluster } from "./cluster/relay_cluster.ts";
 import type { RelayEvents } from "./relay_events.ts";
 import type { RelayPeer, RelaySessions } from "./session_door.ts";
 
@@ -19,6 +20,8 @@ export interface AdminDoorOptions {
   readonly events: RelayEvents;
   /** Undefined: nothing is kept. */
   readonly mail: MailStore | undefined;
+  /** Other relays. Undefined: there are none. */
+  readonly cluster: RelayCluster | undefined;
   /** Names of clients by number. */
   names(): ReadonlyMap<number, string>;
   stats(): Record<string, number>;
@@ -72,10 +75,14 @@ export class AdminDoor<P extends RelayPeer> {
         return this.#workers();
       case "modules":
         return this.#modules();
+      case "relays":
+        return this.#relays();
       case "kick":
         return this.#kick(question, peer);
       default:
-        return { error: "Question must be stats, clients, workers, modules, mail, kick or tail" };
+        return {
+          error: "Question must be stats, clients, workers, modules, relays, mail, kick or tail",
+        };
     }
   }
 
@@ -108,6 +115,13 @@ export class AdminDoor<P extends RelayPeer> {
         ...{ waiting: waiting.size, waiting_bytes: waitingBytes },
       }));
     return { rows, count: all.length };
+  }
+
+  #relays(): unknown {
+    const { cluster } = this.#options;
+    if (cluster === undefined) return { error: "This relay knows no others: set [relay] nats" };
+    const rows = cluster.rows();
+    return { rows: rows.slice(0, ADMIN_ROWS_MAX), count: rows.length };
   }
 
   async #mail(): Promise<unknown> {

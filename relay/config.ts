@@ -79,9 +79,26 @@ export const relaySettings = {
     ),
   storeUrl: relay.text("store", "", {
     secret: true,
-    shape: "sqlite:PATH or mysql://user:password@host:port/name",
+    shape: "sqlite:PATH, mysql://user:password@host:port/name, or nats",
   })
-    .doc("Database that keeps messages for clients that are away; empty: none are kept."),
+    .doc(
+      "Database that keeps messages for clients that are away; nats: the servers of that key, " +
+        "for all relays together; empty: none are kept.",
+    ),
+  nats: relay.text("nats", "", { shape: "nats://host:port, several separated by commas" })
+    .doc("NATS servers by which relays reach each other; empty: this relay is alone."),
+  natsTokenFile: relay.text("nats_token_file", "", { shape: "path" })
+    .doc("File with the token for these servers, or with user:password; empty: none."),
+  natsCaFile: relay.text("nats_ca", "", { shape: "path" })
+    .doc(
+      "Certificate of the authority by which these servers prove who they are; empty: the system's.",
+    ),
+  natsPrefix: relay.text("nats_prefix", "lars", { shape: "letters, digits, _ or -" })
+    .doc(
+      "What subjects and the stream of these relays begin with: relays of one prefix are together.",
+    ),
+  natsReplicas: relay.integer("nats_replicas", 1, [1, 5])
+    .doc("NATS servers that keep each message, when the stream is made: 1, 3 or 5."),
   mailTtlMs: relay.seconds("mail_ttl", 86_400, [1, 31_536_000])
     .doc("How long a message is kept where its sender does not say."),
   mailTtlMsMax: relay.seconds("mail_ttl_max", 2_592_000, [1, 31_536_000])

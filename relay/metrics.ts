@@ -50,6 +50,40 @@ export const relayMetrics: MetricTable = {
     "lars_relay_mail_failures_total",
     "Calls of the database that failed; each is tried again.",
   ),
+  relays: gauge("lars_relay_relays", "Other relays that are here."),
+  relays_connected: gauge(
+    "lars_relay_relays_connected",
+    "1 while other relays can be reached, else 0.",
+  ),
+  relays_names: gauge("lars_relay_relays_names", "Clients of other relays that have names."),
+  relays_unknown: counter(
+    "lars_relay_relays_unknown_total",
+    "Relays, clients and groups elsewhere that were too many to be known.",
+  ),
+  relays_passes_pending: gauge(
+    "lars_relay_relays_passes_pending",
+    "Messages and requests passed to other relays that have no answer yet.",
+  ),
+  relays_passed: counter(
+    "lars_relay_relays_passed_total",
+    "Messages and requests passed to other relays; these count a request too.",
+  ),
+  relays_passes_taken: counter(
+    "lars_relay_relays_passes_taken_total",
+    "Messages and requests taken from other relays.",
+  ),
+  relays_passes_unanswered: counter(
+    "lars_relay_relays_passes_unanswered_total",
+    "Messages and requests passed on of which nothing more was heard.",
+  ),
+  relays_passes_refused: counter(
+    "lars_relay_relays_passes_refused_total",
+    "Messages and requests that could not be passed on.",
+  ),
+  relays_broken_messages: counter(
+    "lars_relay_relays_broken_messages_total",
+    "Messages of other relays that could not be read.",
+  ),
   clients: gauge("lars_relay_clients", "Clients that are here, of every kind."),
   workers: gauge("lars_relay_workers", "Workers that are here."),
   modules: gauge("lars_relay_modules", "Modules with workers, or with requests that wait."),

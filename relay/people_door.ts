@@ -11,21 +11,28 @@ import {
   encodeRelaySent,
   type RelayJoin,
   type RelayMember,
+  type RelayPass,
   type RelaySend,
 } from "../proto/codec.ts";
 import { MessageId, RELAY_MESSAGE_BYTES_MAX, RelayStatus } from "../proto/message_ids.ts";
 import { messageOf, ProtocolError } from "../reactor/errors.ts";
 import { encodeFrame } from "../reactor/frame.ts";
 import type { Logger } from "../reactor/log.ts";
-import type { Clock } from "../reactor/time/clock.ts";
+import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Mail, MailOutcome } from "../sql/mail/mail_store.ts";
-import { Ledger } from "./broker/ledger.ts";
-import { type Directory, isClientName, type Member } from "./people/directory.ts";
+import { Ledger, type MessageRefusal } from "./broker/ledger.ts";
+import type { RemoteClient } from "./cluster/peer_table.ts";
+import type { RelayCluster } from "./cluster/relay_cluster.ts";
+import type { PassEnd } from "./cluster/relay_peers.ts";
+import { type Directory, isClientName, type Member, type SeenMember } from "./people/directory.ts";
 import type { MailReceiver, MailRoom } from "./people/mail_room.ts";
 import type { RelayPeer, RelaySessions } from "./session_door.ts";
 
 /** Clients of one answer to "who is here?". */
 export const HERE_MAX = 500;
+
+/** Time between two tries to open a mailbox. */
+const REOPEN_MS = 2_000;
 
 /** Sender of a message whose client has no name. */
 const NOBODY = "-";
@@ -37,6 +44,8 @@ export interface PeopleDoorOptions {
   readonly directory: Directory;
   /** Undefined: nothing is kept. */
   readonly mailRoom: MailRoom | undefined;
+  /** Other relays. Undefined: there are none. */
+  readonly cluster: RelayCluster | undefined;
   /** Time that a message is kept where its sender does not say, and the longest, in milliseconds. */
   readonly mailTtlMs: number;
   readonly mailTtlMsMax: number;
@@ -48,11 +57,13 @@ export interface PeopleDoorOptions {
 class Person implements Member, MailReceiver {
   name = "";
   sinceMs = 0;
+  /** Its mailbox is looked for again. */
+  opening: Timer | undefined;
 
   constructor(
     readonly peer: RelayPeer,
     readonly sid: number,
-    readonly describe: (member: Member, gone: boolean) => RelayMember,
+    readonly describe: (member: SeenMember, gone: boolean) => RelayMember,
     readonly relayName: () => string,
   ) {}
 
@@ -60,7 +71,7 @@ class Person implements Member, MailReceiver {
     this.peer.close("another connection has taken this name");
   }
 
-  tell(member: Member, gone: boolean): void {
+  tell(member: SeenMember, gone: boolean): void {
     const members = [this.describe(member, gone)];
     const here = { number: 0, members, cut: false, relay: this.relayName() };
     this.peer.send(MessageId.RelayHere, encodeRelayHere(here));
@@ -91,7 +102,8 @@ export class PeopleDoor<P extends RelayPeer> {
   }
 
   /** A client has joined: it is told its number and what becomes of its mailbox. */
-  join(peer: P, sid: number, { name, mail, epoch, after }: RelayJoin): void {
+  join(peer: P, sid: number, join: RelayJoin): void {
+    const { name, mail } = join;
     const { clock, directory, mailRoom, relayName } = this.#options;
     const person = new Person(peer, sid, (member, gone) => describe(member, gone), relayName);
     this.#people.set(peer, person);
@@ -102,14 +114,34 @@ export class PeopleDoor<P extends RelayPeer> {
     directory.add(person);
     if (!mail) return joined(peer, sid, RelayStatus.Ok);
     if (mailRoom === undefined) return joined(peer, sid, RelayStatus.NoStore);
-    mailRoom.open(name, { epoch, after }).then((opening) => {
-      if (this.#people.get(peer) !== person || directory.find(name) !== person) return;
+    void this.#openMail(mailRoom, peer, person, join, false);
+  }
+
+  /** Tries until it succeeds or the client is gone; the client is told the first failure. */
+  async #openMail(
+    mailRoom: MailRoom,
+    peer: P,
+    person: Person,
+    join: RelayJoin,
+    isAgain: boolean,
+  ): Promise<void> {
+    const { clock, directory, log } = this.#options;
+    const { name, sid } = person;
+    const isHere = (): boolean =>
+      this.#people.get(peer) === person && directory.find(name) === person;
+    try {
+      const opening = await mailRoom.open(name, join);
+      if (!isHere()) return;
       joined(peer, sid, RelayStatus.Ok, opening);
       mailRoom.begin(name, person, opening.after);
-    }, (error) => {
-      this.#options.log.warn("Mailbox could not be opened", { name, error: messageOf(error) });
-      if (this.#people.get(peer) === person) joined(peer, sid, RelayStatus.NoStore);
-    });
+    } catch (error) {
+      if (!isAgain) log.warn("Mailbox could not be opened", { name, error: messageOf(error) });
+      if (!isHere()) return;
+      if (!isAgain) joined(peer, sid, RelayStatus.NoStore);
+      person.opening = clock.setTimer(REOPEN_MS, () => {
+        void this.#openMail(mailRoom, peer, person, join, true);
+      });
+    }
   }
 
   /** Call when a connection ends. */
@@ -117,6 +149,7 @@ export class PeopleDoor<P extends RelayPeer> {
     const person = this.#people.get(peer);
     if (person === undefined) return;
     this.#people.delete(peer);
+    person.opening?.cancel();
     this.#options.directory.remove(person);
     this.#options.mailRoom?.end(person.name, person);
   }
@@ -155,6 +188,8 @@ export class PeopleDoor<P extends RelayPeer> {
     this.messages.accept();
     const receiver = this.#options.directory.find(to) as Person | undefined;
     if (receiver === undefined) {
+      const remote = this.#options.cluster?.find(to);
+      if (remote !== undefined) return this.#passOn(remote, person, message, peer);
       this.messages.refuse("no_client");
       return sent(peer, number, RelayStatus.NoClient);
     }
@@ -165,14 +200,59 @@ export class PeopleDoor<P extends RelayPeer> {
     sent(peer, number, isTaken ? RelayStatus.Ok : RelayStatus.NoClient);
   }
 
+  /** To a client of another relay; it is counted here, and not there. */
+  #passOn(
+    remote: RemoteClient,
+    person: Person,
+    { number, to, id, data }: RelaySend,
+    peer: P,
+  ): void {
+    const { from, sentAtMs } = this.#envelope(person);
+    this.#options.cluster?.send(remote, { from, to, id, sentAtMs, data }, (status) => {
+      if (status === RelayStatus.Ok) this.messages.deliver();
+      else if (status === RelayStatus.TimedOut) this.messages.expire();
+      else this.messages.refuse(REFUSAL_OF[status] ?? "no_client");
+      if (this.#people.get(peer) === person) sent(peer, number, status);
+    });
+  }
+
+  /** A message of a client of another relay, for a client or a group that is here. */
+  takePassed({ from, to, group, id, sentAtMs, data }: RelayPass): PassEnd {
+    const end = (status: RelayStatus, receivers = 0): PassEnd => ({
+      ...{ status, receivers, data: NO_DATA },
+    });
+    if (data.length > RELAY_MESSAGE_BYTES_MAX) return end(RelayStatus.TooLarge);
+    const message = { from, group: group ? to : "", seq: 0, id, sentAtMs, data };
+    const body = encodeRelayMessage(message);
+    if (group) {
+      const frame = encodeFrame(MessageId.RelayMessage, body);
+      return end(RelayStatus.Ok, this.#sendToGroup(to, frame, undefined));
+    }
+    const receiver = this.#options.directory.find(to) as Person | undefined;
+    const isTaken = receiver?.peer.send(MessageId.RelayMessage, body) === true;
+    return end(isTaken ? RelayStatus.Ok : RelayStatus.NoClient);
+  }
+
   /** Encoded once, whatever the number of members. */
   #publish(person: Person, { number, to, stored, id, data }: RelaySend, peer: P): void {
     if (stored) return sent(peer, number, RelayStatus.NoStore);
     const body = encodeRelayMessage({ ...this.#envelope(person), group: to, id, data });
     const frame = encodeFrame(MessageId.RelayMessage, body);
+    const receivers = this.#sendToGroup(to, frame, person);
+    const { cluster } = this.#options;
+    if (cluster === undefined) return sent(peer, number, RelayStatus.Ok, receivers);
+    const { from, sentAtMs } = this.#envelope(person);
+    cluster.publish({ from, to, id, sentAtMs, data }, (elsewhere) => {
+      if (this.#people.get(peer) !== person) return;
+      sent(peer, number, RelayStatus.Ok, receivers + elsewhere);
+    });
+  }
+
+  /** To all members that are here but one. @returns to how many it went. */
+  #sendToGroup(group: string, frame: Uint8Array, but: Person | undefined): number {
     let receivers = 0;
-    for (const member of [...this.#options.directory.groupMembers(to)] as Person[]) {
-      if (member === person) continue;
+    for (const member of [...this.#options.directory.groupMembers(group)] as Person[]) {
+      if (member === but) continue;
       this.messages.accept();
       if (member.peer.sendFrames(frame)) {
         this.messages.deliver();
@@ -181,7 +261,7 @@ export class PeopleDoor<P extends RelayPeer> {
         this.messages.refuse("slow");
       }
     }
-    sent(peer, number, RelayStatus.Ok, receivers);
+    return receivers;
   }
 
   #keep(person: Person, { number, to, ttlS, id, data }: RelaySend, peer: P): void {
@@ -215,13 +295,15 @@ export class PeopleDoor<P extends RelayPeer> {
   #who(body: Uint8Array, peer: P): void {
     const { number, prefix, watch } = decodeRelayWho(body);
     const person = this.#personOf(peer, "RelayWho");
-    const { directory, relayName } = this.#options;
+    const { directory, relayName, cluster } = this.#options;
     const isWatching = !watch || directory.watch(person, prefix);
     const { members, cut } = directory.who(prefix, HERE_MAX);
+    const elsewhere = cluster?.who(prefix, HERE_MAX - members.length);
+    const all: SeenMember[] = [...members, ...elsewhere?.members ?? []];
     const here = {
       number,
-      members: members.map((member) => describe(member, false)),
-      cut: cut || !isWatching,
+      members: all.map((member) => describe(member, false)),
+      cut: cut || elsewhere?.cut === true || !isWatching,
       relay: relayName(),
     };
     peer.send(MessageId.RelayHere, encodeRelayHere(here));
@@ -239,6 +321,14 @@ const STATUS_OF: Readonly<Record<MailOutcome["kind"] | "failed", RelayStatus>> =
   failed: RelayStatus.NoStore,
 };
 
+/** Why a message that was passed on was not taken. */
+const REFUSAL_OF: Readonly<Partial<Record<RelayStatus, MessageRefusal>>> = {
+  [RelayStatus.Full]: "full",
+  [RelayStatus.Stopping]: "stopping",
+};
+
+const NO_DATA = new Uint8Array(0);
+
 const NO_MAILBOX = { epoch: 0, after: 0, missing: 0, recovered: false };
 
 function joined(peer: RelayPeer, sid: number, status: RelayStatus, mailbox = NO_MAILBOX): void {
@@ -249,6 +339,9 @@ function sent(peer: RelayPeer, number: number, status: RelayStatus, receivers = 
   peer.send(MessageId.RelaySent, encodeRelaySent({ number, status, receivers }));
 }
 
-function describe({ name, sid, sinceMs }: Member, gone: boolean): RelayMember {
-  return { name, sid, since: Math.floor(sinceMs / 1000), gone };
+function describe(
+  { name, sid, sinceMs, relay = "" }: SeenMember,
+  gone: boolean,
+): RelayMember {
+  return { name, sid, since: Math.floor(sinceMs / 1000), gone, relay };
 }

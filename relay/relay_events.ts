@@ -15,7 +15,11 @@ export type RelayEventKind =
   | "worker_came"
   | "worker_went"
   | "request_refused"
-  | "request_timed_out";
+  | "request_timed_out"
+  | "relay_came"
+  | "relay_went"
+  | "bus_came"
+  | "bus_went";
 
 /** One event. */
 export interface RelayEvent {

@@ -17,6 +17,7 @@ import { WorkerChoice } from "./broker/worker_choice.ts";
 import { Broker, type BrokerWorker } from "./broker/broker.ts";
 import type { BrokerLimits } from "./broker/broker_limits.ts";
 import { Directory } from "./people/directory.ts";
+import { type ClusterBus, RelayCluster } from "./cluster/relay_cluster.ts";
 import type { MailRoom } from "./people/mail_room.ts";
 import { PeopleDoor } from "./people_door.ts";
 import { type Door, PortSorter } from "./port_sorter.ts";
@@ -51,6 +52,8 @@ export interface RelayLoopSurroundings {
   readonly log: Logger;
   /** Keeps messages for clients that are away. @default {none are kept} */
   readonly mailRoom?: MailRoom | undefined;
+  /** How other relays are reached. @default {there are none} */
+  readonly clusterBus?: ClusterBus | undefined;
   /** Where connections come from, and how they are made. @default {the runtime} */
   readonly transport?: TcpTransport & TcpConnector;
   /** Where WebSockets come in; it is theirs who opened it. @default {nowhere} */
@@ -66,20 +69,29 @@ export class RelayLoop {
   readonly #door: SessionDoor<Connection>;
   readonly #people: PeopleDoor<Connection>;
   readonly #admin: AdminDoor<Connection>;
+  readonly #cluster: RelayCluster | undefined;
   readonly #mailRoom: MailRoom | undefined;
   readonly #seedDoor: SeedDoor | undefined;
   readonly #webPort: WebPort | undefined;
   #address: Address | undefined;
 
   constructor(init: RelayLoopInit, around: RelayLoopSurroundings) {
-    const { clock, rng, log, transport = runtime } = around;
+    const { clock, rng, log, clusterBus, transport = runtime } = around;
     this.#clock = clock;
     const events = new RelayEvents(clock);
     const { limits, policy } = init;
     const choice = policy === undefined ? {} : {
       choice: new WorkerChoice<BrokerWorker>({ clock, rng, policy }),
     };
-    this.broker = new Broker({ clock, limits, events, ...choice });
+    const address = (): string => this.#address === undefined ? "" : formatAddress(this.#address);
+    const cluster = clusterBus === undefined
+      ? undefined
+      : new RelayCluster({ ...clusterBus, clock, log, events, address });
+    this.#cluster = cluster;
+    this.broker = new Broker({
+      ...{ clock, limits, events, ...choice },
+      onServed: (module, isServed) => cluster?.served(module, isServed),
+    });
     this.#seedDoor = init.originals === undefined ? undefined : new SeedDoor({
       ...init.originals,
       ...{ clock, log, connector: transport, budget: connectionBudget, broker: this.broker },
@@ -103,17 +115,22 @@ export class RelayLoop {
       },
     });
     this.#mailRoom = around.mailRoom;
+    const directory = new Directory(cluster);
     this.#people = new PeopleDoor({
-      ...{ clock, log, directory: new Directory(), mailRoom: this.#mailRoom, ...init.mailTtl },
-      relayName: () => this.#address === undefined ? "" : formatAddress(this.#address),
+      ...{ clock, log, directory, cluster, mailRoom: this.#mailRoom, ...init.mailTtl },
+      relayName: address,
     }, this.#server);
     this.#admin = new AdminDoor({
-      ...{ log, events, broker: this.broker, mail: around.mailRoom?.store },
+      ...{ log, events, broker: this.broker, mail: around.mailRoom?.store, cluster },
       names: () => this.#people.names(),
       stats: () => this.stats(),
     }, this.#server);
     const onJoin: PeopleDoor<Connection>["join"] = (...given) => this.#people.join(...given);
     this.#door = new SessionDoor(this.broker, this.#server, onJoin);
+    cluster?.start({
+      ...{ broker: this.broker, directory },
+      takeMessage: (pass) => this.#people.takePassed(pass),
+    });
   }
 
   /**
@@ -146,6 +163,7 @@ export class RelayLoop {
       ...this.#people.stats(),
       ...this.#seedDoor?.stats() ?? {},
       ...this.#webPort?.stats ?? {},
+      ...this.#cluster?.stats() ?? {},
       connections_undecided: undecided,
       connections_without_a_byte: silent,
     };
@@ -170,6 +188,7 @@ export class RelayLoop {
   /** Ends everything; what has been sent still leaves. */
   async close(): Promise<void> {
     this.broker.stopTaking();
+    this.#cluster?.close();
     this.#seedDoor?.close();
     // What senders are to be told still leaves with the connections.
     await this.#mailRoom?.close();

@@ -12,9 +12,11 @@ import { type ModulePolicy, parseModulePolicy } from "../balancer/mod.ts";
 import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { onTrustChange, trustOf } from "../session/peer_trust.ts";
 import type { Store } from "../sql/store.ts";
-import { MailRoom } from "./people/mail_room.ts";
+import type { MailStore } from "../sql/mail/mail_store.ts";
+import { type MailChanges, MailRoom } from "./people/mail_room.ts";
 import { type BrokerLimits, defaultBrokerLimits } from "./broker/broker_limits.ts";
 import { relaySettings } from "./config.ts";
+import { type NatsSide, openNatsSide } from "./cluster/nats_side.ts";
 import { RELAY_LEAVE_MS_MAX, RelayLoop, type RelayLoopInit } from "./relay_loop.ts";
 import { openRelayTransport, type RelayTransport } from "./relay_transport.ts";
 import { parseOrigins } from "./web_origin.ts";
@@ -77,11 +79,16 @@ async function openMailStore(
   return store;
 }
 
-function mailRoomOf(store: Store, settings: RelaySettings, context: DaemonContext): MailRoom {
+function mailRoomOf(
+  store: MailStore,
+  settings: RelaySettings,
+  context: DaemonContext,
+  changes: MailChanges | undefined,
+): MailRoom {
   const { mailMessagesMax, mailBytesMax, mailTotalMessagesMax, mailTotalBytesMax } = settings;
   const { clock, rng, log } = context;
   return new MailRoom({
-    ...{ store: store.mail, clock, rng, log, idWindowMs: settings.mailWindowMs },
+    ...{ store, changes, clock, rng, log, idWindowMs: settings.mailWindowMs },
     limits: {
       messagesMax: mailMessagesMax,
       bytesMax: mailBytesMax,
@@ -124,6 +131,7 @@ interface RelayHoldings {
   readonly store: Store | undefined;
   readonly transport: RelayTransport;
   readonly webPort: WebPort | undefined;
+  readonly nats: NatsSide | undefined;
 }
 
 class RelayService implements RunningService {
@@ -166,12 +174,21 @@ class RelayService implements RunningService {
   async stop(): Promise<void> {
     this.#stopListening();
     await this.#loop.leave();
-    await this.#loop.close();
-    const { webPort, transport, store } = this.#holdings;
-    webPort?.close();
-    transport.close();
-    await store?.close();
+    await closeAll(this.#loop, this.#holdings);
   }
+}
+
+async function closeAll(
+  loop: RelayLoop,
+  { webPort, transport, store, nats }: RelayHoldings,
+): Promise<void> {
+  // What is on its way to the servers has a moment; they may be away.
+  nats?.beginClose();
+  await loop.close();
+  await nats?.close();
+  webPort?.close();
+  transport.close();
+  await store?.close();
 }
 
 /** The service between many clients and few workers. */
@@ -188,8 +205,11 @@ export const relayDaemon: DaemonDefinition<typeof relaySettings> = {
     const { clock, rng, log } = context;
     const init = initOf(settings, context);
     const webPort = await openWebPort(settings, context);
-    const store = settings.storeUrl === "" ? undefined : await openMailStore(settings, context);
-    const mailRoom = store === undefined ? undefined : mailRoomOf(store, settings, context);
+    const nats = await openNatsSide(settings, context);
+    const ownStore = settings.storeUrl !== "" && settings.storeUrl !== "nats";
+    const store = ownStore ? await openMailStore(settings, context) : undefined;
+    const mail = nats?.mail ?? store?.mail;
+    const mailRoom = mail && mailRoomOf(mail, settings, context, nats?.mail);
     const transport = openRelayTransport({
       ...{
         fast: settings.fastPath !== "off",
@@ -206,17 +226,15 @@ export const relayDaemon: DaemonDefinition<typeof relaySettings> = {
         });
       },
     });
-    const loop = new RelayLoop(init, { ...transport, rng, log, mailRoom, webPort });
-    const holdings = { store, transport, webPort };
+    const clusterBus = nats?.clusterBus;
+    const loop = new RelayLoop(init, { ...transport, rng, log, mailRoom, webPort, clusterBus });
+    const holdings = { store, transport, webPort, nats };
     try {
       const address = await loop.listen(settings.listenPort);
       mailRoom?.start();
       return new RelayService(loop, formatAddress(address), context, holdings);
     } catch (error) {
-      await loop.close();
-      webPort?.close();
-      transport.close();
-      await store?.close();
+      await closeAll(loop, holdings);
       throw error;
     }
   },

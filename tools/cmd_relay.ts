@@ -58,12 +58,15 @@ const COLUMNS = {
   clients: ["sid", "name", "from", "kind", "requests", "waiting_bytes"],
   workers: ["from", "modules", "credit", "running", "answered"],
   modules: ["modid", "cmdid", "workers", "waiting", "waiting_bytes"],
+  relays: ["relay", "address", "names", "groups", "modules", "silent_ms"],
   mail: ["name", "waiting", "waiting_bytes", "last", "taken"],
 } as const;
 
 function addList(relay: Command): void {
   const command = relay.command("ls")
-    .description("List what a relay has: clients, workers, modules, or mailboxes; or its counters.")
+    .description(
+      "List what a relay has: clients, workers, modules, other relays, mailboxes, counters.",
+    )
     .addArgument(
       new Argument("[WHAT]", "which").choices([...Object.keys(COLUMNS), "stats"])
         .default("clients"),

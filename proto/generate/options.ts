@@ -116,6 +116,9 @@ export const MESSAGES: Readonly<Record<string, MessageOptions>> = {
   RelayRequest: { fields: { key: keyField } },
   RelayWork: { fields: { module: { name: "modules" } } },
   RelayHere: { fields: { member: { name: "members" } } },
+  RelayMailEntry: { fields: { put: { name: "puts" }, end: { name: "ends" } } },
+  RelayPresence: { fields: { client: { name: "clients" }, group: { name: "groups" } } },
+  RelayPass: { fields: { key: keyField } },
   RelayTask: { fields: { cpid: { signed: true }, key: keyField } },
 };
 

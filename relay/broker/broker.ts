@@ -106,6 +106,8 @@ const FREE_REQUESTS_MAX = 4_096;
 
 const NO_DATA = new Uint8Array(0);
 
+const NO_MODULES: ReadonlySet<WorkedModule> = new Set();
+
 const SLOW_REASON = "slow reader: output limit reached";
 
 /** What is remembered of a request whose time was over while a worker had it. */
@@ -123,6 +125,11 @@ export interface BrokerOptions {
   readonly events?: RelayEvents;
   /** Says which worker is next, and hears how requests end. @default {in turn} */
   readonly choice?: WorkerChoice<BrokerWorker>;
+  /**
+   * A module has workers that are here, or none any more. In the latter case others may be given to
+   * it in this call, and what waits goes to them.
+   */
+  readonly onServed?: (module: ModuleKey, isServed: boolean) => void;
 }
 
 /**
@@ -143,6 +150,8 @@ export class Broker {
   #lastTask = 0;
   #lastSid = 0;
   #waitingBytes = 0;
+  /** Of the workers, those that are other relays. */
+  #relayCount = 0;
   #timedOutCount = 0;
   #lostCount = 0;
   #stopping = false;
@@ -200,6 +209,7 @@ export class Broker {
   addWorker(port: WorkerPort): BrokerWorker {
     const worker = new BrokerWorker(port);
     this.#workers.add(worker);
+    if (port.isRelay === true) this.#relayCount++;
     this.#options.events?.tell("worker_came", { from: port.label });
     return worker;
   }
@@ -207,11 +217,14 @@ export class Broker {
   /** A worker serves these modules from now on, in place of those before. */
   serve(worker: BrokerWorker, modules: readonly ModuleKey[]): void {
     if (!this.#workers.has(worker)) return;
-    this.#leaveModules(worker);
     const served = new Set(modules.map((key) => this.#moduleOf(key)));
+    const added = [...served].filter((module) => !worker.modules.includes(module));
+    this.#leaveModules(worker, served);
     worker.modules = [...served];
-    for (const module of served) {
+    for (const module of added) {
+      const isFirst = worker.port.isRelay !== true && !hasOwnWorker(module);
       module.workers.push(worker);
+      if (isFirst) this.#options.onServed?.(module, true);
       this.#options.choice?.setWorkers(module, module.workers);
       this.#feed(module);
     }
@@ -236,8 +249,9 @@ export class Broker {
   removeWorker(worker: BrokerWorker): void {
     if (!this.#workers.delete(worker)) return;
     worker.gone = true;
+    if (worker.port.isRelay === true) this.#relayCount--;
     this.#options.events?.tell("worker_went", { from: worker.port.label });
-    this.#leaveModules(worker);
+    this.#leaveModules(worker, NO_MODULES);
     this.#options.choice?.forget(worker);
     for (const request of worker.tasks.items()) {
       this.#lostCount++;
@@ -258,7 +272,8 @@ export class Broker {
     if ((known?.workers.length ?? 0) === 0 && !client.port.waitsForWorkers) {
       return this.#refuse(client, order, "no_worker", RelayStatus.NoWorker);
     }
-    if ((client.requests?.size ?? 0) >= limits.clientRequestsMax) {
+    const requestsMax = client.port.kind === "relay" ? Infinity : limits.clientRequestsMax;
+    if ((client.requests?.size ?? 0) >= requestsMax) {
       return this.#tooMany(client, order);
     }
     const module = known ?? this.#moduleOf(order);
@@ -288,6 +303,15 @@ export class Broker {
     this.#deliver(client, { cpid, number, status, late: false, data });
   }
 
+  /** A worker could not have a request answered, and says why: whoever asked is told. */
+  giveBack(worker: BrokerWorker, task: number, status: RelayStatus): void {
+    const request = this.#tasks.get(task);
+    if (request === undefined || request.worker !== worker) return;
+    this.#judge(request, WorkOutcome.Failed);
+    this.#forget(request);
+    this.#answer(request, status);
+  }
+
   /** Takes no further request; those under way go on. */
   stopTaking(): void {
     this.#stopping = true;
@@ -305,7 +329,7 @@ export class Broker {
       ...this.requests.stats("requests"),
       ...this.replies.stats("replies"),
       clients: this.#clients.size,
-      workers: this.#workers.size,
+      workers: this.#workers.size - this.#relayCount,
       modules: this.#modules.count,
       requests_at_workers: this.#tasks.size,
       requests_timed_out: this.#timedOutCount,
@@ -346,11 +370,13 @@ export class Broker {
     if (this.#modules.get(module.modId, module.cmdId) === module) this.#modules.remove(module);
   }
 
-  #leaveModules(worker: BrokerWorker): void {
-    const { modules } = worker;
-    worker.modules = [];
+  #leaveModules(worker: BrokerWorker, but: ReadonlySet<WorkedModule>): void {
+    const modules = worker.modules.filter((module) => !but.has(module));
+    worker.modules = worker.modules.filter((module) => but.has(module));
     for (const module of modules) {
       module.workers.splice(module.workers.indexOf(worker), 1);
+      const isLast = worker.port.isRelay !== true && !hasOwnWorker(module);
+      if (isLast) this.#options.onServed?.(module, false);
       this.#options.choice?.setWorkers(module, module.workers);
       if (module.workers.length === 0) this.#abandon(module);
       this.#dropEmpty(module);
@@ -503,8 +529,9 @@ export class Broker {
   #makeRoom(client: BrokerClient, module: WorkedModule, order: RequestOrder): boolean {
     const { limits } = this.#options;
     const bytes = order.data.length;
+    const clientBytesMax = client.port.kind === "relay" ? Infinity : limits.clientBytesMax;
     if (
-      client.waitingBytes + bytes > limits.clientBytesMax ||
+      client.waitingBytes + bytes > clientBytesMax ||
       this.#waitingBytes + bytes > limits.totalBytesMax
     ) {
       this.#tooMany(client, order);
@@ -595,6 +622,10 @@ export class Broker {
     if (!client.port.wantsLate) return this.replies.refuse("late");
     this.#deliver(client, { cpid, number, status: RelayStatus.Ok, late: true, data });
   }
+}
+
+function hasOwnWorker({ workers }: WorkedModule): boolean {
+  return workers.some(({ port }) => port.isRelay !== true);
 }
 
 function hasWaiting({ waiting }: WorkedModule): boolean {

@@ -34,7 +34,7 @@ export interface ClientPort {
   /** Where it is: `host:port`. */
   readonly label: string;
   /** What it speaks. */
-  readonly kind: "session" | "original";
+  readonly kind: "session" | "original" | "relay";
   /** Answers that come too late are wanted. */
   readonly wantsLate: boolean;
   /** It cannot be told that there is no worker, so its requests wait for one. */
@@ -58,6 +58,8 @@ export interface TaskOrder extends ModuleKey {
 
 /** How a worker is reached. */
 export interface WorkerPort {
+  /** It is another relay, which has workers. @default {false} */
+  readonly isRelay?: boolean;
   /** Where it is: `host:port`. */
   readonly label: string;
   /** So much waits for it to read that further requests should wait here, until it has answered some. */

@@ -8,21 +8,35 @@ export const GROUPS_PER_CLIENT_MAX = 100;
 /** Clients that may watch who comes and goes; a further one is refused. */
 export const WATCHERS_MAX = 1_000;
 
-/** A client with a name. */
-export interface Member {
+/** A client with a name as others see it. */
+export interface SeenMember {
   readonly name: string;
   readonly sid: number;
   /** When it came, by the wall clock, in milliseconds. */
   readonly sinceMs: number;
+  /** Where its relay is. @default {here} */
+  readonly relay?: string;
+}
+
+/** A client with a name. */
+export interface Member extends SeenMember {
   /** Another connection has taken its name. It is out of the directory already. */
   replaced(): void;
   /** Somebody whose name it watches has come or gone. */
-  tell(member: Member, gone: boolean): void;
+  tell(member: SeenMember, gone: boolean): void;
 }
 
 /** True for what may be the name of a client or a group. */
 export function isClientName(text: string): boolean {
   return MAIL_NAME_PATTERN.test(text);
+}
+
+/** Whoever tells other relays who is here. */
+export interface DirectoryEvents {
+  came(member: Member): void;
+  went(member: Member): void;
+  /** A group has so many members here. */
+  groupChanged(group: string, members: number): void;
 }
 
 /** Names of clients that are here. The newest connection has a name; an older one loses it. */
@@ -32,6 +46,11 @@ export class Directory {
   readonly #groupsOf = new Map<Member, Set<string>>();
   /** What each watcher's names begin with. */
   readonly #watchers = new Map<Member, string>();
+  readonly #events: DirectoryEvents | undefined;
+
+  constructor(events?: DirectoryEvents) {
+    this.#events = events;
+  }
 
   /** Clients that have names. */
   get size(): number {
@@ -41,6 +60,16 @@ export class Directory {
   /** Groups with at least one member. */
   get groupCount(): number {
     return this.#groups.size;
+  }
+
+  /** Clients that have names, in order of their coming. */
+  get members(): Iterable<Member> {
+    return this.#members.values();
+  }
+
+  /** Groups and their members. */
+  get groups(): ReadonlyMap<string, ReadonlySet<Member>> {
+    return this.#groups;
   }
 
   /** The client of this name. */
@@ -56,7 +85,8 @@ export class Directory {
       older.replaced();
     }
     this.#members.set(member.name, member);
-    this.#tell(member, false);
+    this.#events?.came(member);
+    this.tell(member, false);
   }
 
   /** A client is gone, with its groups and what it watched. Harmless when repeated. */
@@ -65,7 +95,8 @@ export class Directory {
     this.#watchers.delete(member);
     if (this.#members.get(member.name) !== member) return;
     this.#members.delete(member.name);
-    this.#tell(member, true);
+    this.#events?.went(member);
+    this.tell(member, true);
   }
 
   /** A client belongs to a group; false: to too many. */
@@ -75,7 +106,9 @@ export class Directory {
     own.add(group);
     this.#groupsOf.set(member, own);
     const members = this.#groups.get(group) ?? new Set();
+    const size = members.size;
     this.#groups.set(group, members.add(member));
+    if (members.size > size) this.#events?.groupChanged(group, members.size);
     return true;
   }
 
@@ -85,8 +118,9 @@ export class Directory {
     own?.delete(group);
     if (own?.size === 0) this.#groupsOf.delete(member);
     const members = this.#groups.get(group);
-    members?.delete(member);
+    const isChanged = members?.delete(member) === true;
     if (members?.size === 0) this.#groups.delete(group);
+    if (isChanged) this.#events?.groupChanged(group, members?.size ?? 0);
   }
 
   /** Members of a group that are here. */
@@ -112,7 +146,8 @@ export class Directory {
     return true;
   }
 
-  #tell(member: Member, gone: boolean): void {
+  /** Tells those who watch names like this one; also of clients of other relays. */
+  tell(member: SeenMember, gone: boolean): void {
     for (const [watcher, prefix] of [...this.#watchers]) {
       if (member.name.startsWith(prefix)) watcher.tell(member, gone);
     }

@@ -58,6 +58,22 @@ export interface MailOpening {
   readonly recovered: boolean;
 }
 
+/** What has become of messages of a mailbox, by whatever relay. */
+export interface MailChange {
+  readonly name: string;
+  /** Messages that other relays have put into it. */
+  readonly putCount: number;
+  /** Messages that were taken, and whose time was over, of all relays. */
+  readonly takenCount: number;
+  readonly expiredCount: number;
+}
+
+/** Of a store that several relays have in common: it counts for all of them, and its calls do not. */
+export interface MailChanges {
+  /** Tells of changes after the first answer of `MailStore.totals`. */
+  onChange(hear: (change: MailChange) => void): void;
+}
+
 /** What a {@linkcode MailRoom} is given. */
 export interface MailRoomOptions {
   readonly store: MailStore;
@@ -67,6 +83,8 @@ export interface MailRoomOptions {
   readonly limits: MailLimits;
   /** How long the id of a message is remembered, in milliseconds. */
   readonly idWindowMs: number;
+  /** Where other relays change the same mailboxes. @default {nobody else does} */
+  readonly changes?: MailChanges | undefined;
 }
 
 /** A message on its way to the database. */
@@ -111,6 +129,7 @@ export class MailRoom {
   constructor(options: MailRoomOptions) {
     this.#options = options;
     this.#logLimiter = new LogRateLimiter(options.clock);
+    options.changes?.onChange((change) => this.#changed(change));
   }
 
   /** Where messages are kept. */
@@ -201,7 +220,7 @@ export class MailRoom {
       for (let round = 0; round < PRUNE_ROUNDS_MAX; round++) {
         const nowMs = clock.wallMs();
         const { expired, more } = await store.prune(nowMs, nowMs - idWindowMs);
-        for (let i = 0; i < expired; i++) this.ledger.expire();
+        this.#countOwn(expired, () => this.ledger.expire());
         if (!more) break;
       }
     } catch (error) {
@@ -227,6 +246,14 @@ export class MailRoom {
     this.#pruner?.cancel();
     for (const reader of this.#readers.values()) reader.closed = true;
     await this.#writing;
+  }
+
+  #changed({ name, putCount, takenCount, expiredCount }: MailChange): void {
+    for (let i = 0; i < putCount; i++) this.ledger.accept();
+    for (let i = 0; i < takenCount; i++) this.ledger.deliver();
+    for (let i = 0; i < expiredCount; i++) this.ledger.expire();
+    const reader = putCount === 0 ? undefined : this.#readers.get(name);
+    if (reader !== undefined) void this.#pump(reader);
   }
 
   /** Before the first write, so that nothing is counted twice. Never fails. */
@@ -311,8 +338,14 @@ export class MailRoom {
     for (const [name, seq] of [...this.#takes]) {
       const count = await this.#options.store.take(name, seq);
       if (this.#takes.get(name) === seq) this.#takes.delete(name);
-      for (let i = 0; i < count; i++) this.ledger.deliver();
+      this.#countOwn(count, () => this.ledger.deliver());
     }
+  }
+
+  /** Of a store that others change too, changes are told for all of them, own ones included. */
+  #countOwn(count: number, one: () => void): void {
+    if (this.#options.changes !== undefined) return;
+    for (let i = 0; i < count; i++) one();
   }
 
   /** The database refuses for good, or there is no time left: senders are told. */
@@ -349,7 +382,7 @@ export class MailRoom {
     const room = UNTAKEN_MAX - reader.untaken.length;
     const page = await store.read(reader.name, reader.cursor, room, clock.wallMs());
     const expired = await store.expire(reader.name, page.expired);
-    for (let i = 0; i < expired; i++) this.ledger.expire();
+    this.#countOwn(expired, () => this.ledger.expire());
     for (const mail of page.mail) {
       if (reader.closed) return;
       reader.cursor = mail.seq;

@@ -7,6 +7,7 @@ import { parseModulePolicy, RECOMMENDED_TEXT } from "../../balancer/mod.ts";
 import { systemRng } from "../../reactor/time/system_rng.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { type BrokerLimits, defaultBrokerLimits } from "../broker/broker_limits.ts";
+import type { ClusterBus } from "../cluster/relay_cluster.ts";
 import type { MailRoom } from "../people/mail_room.ts";
 import { RelayLoop, type RelayLoopInit } from "../relay_loop.ts";
 import { openRelayTransport } from "../relay_transport.ts";
@@ -16,6 +17,8 @@ import type { SeedLimits } from "../seed/seed_door.ts";
 /** What a test wants otherwise. */
 export interface TestRelayOptions extends Partial<Omit<RelayLoopInit, "limits" | "originals">> {
   readonly mailRoom?: MailRoom;
+  /** How it reaches others. @default {it is alone} */
+  readonly clusterBus?: ClusterBus;
   /** The fast path. @default {the sockets of the runtime} */
   readonly fast?: boolean;
   /** With a port for WebSockets. @default {none} */
@@ -41,7 +44,7 @@ export async function withRelay(
   options: TestRelayOptions,
   fn: (relay: TestRelay) => Promise<void>,
 ): Promise<void> {
-  const { limits, originals = {}, mailRoom, fast = false, web, ...more } = options;
+  const { limits, originals = {}, mailRoom, clusterBus, fast = false, web, ...more } = options;
   const errors: unknown[] = [];
   const transport = openRelayTransport({
     ...{ fast, hostname: "127.0.0.1", clock: systemClock, log: silentLogger },
@@ -61,7 +64,7 @@ export async function withRelay(
       module: { modId: 0, cmdId: 0 },
       limits: { linksMax: 500, linksPerHostMax: 0, outputBytesMax: 65_536, ...originals },
     },
-  }, { ...transport, rng: systemRng, log: silentLogger, mailRoom, webPort });
+  }, { ...transport, rng: systemRng, log: silentLogger, mailRoom, webPort, clusterBus });
   const address = await loop.listen(0);
   try {
     const name = `${address.hostname}:${address.port}`;

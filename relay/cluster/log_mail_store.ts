@@ -1,0 +1,555 @@
+// Core. Mailboxes in a log that relays share: each edit says what it was decided upon, so that all agree.
+//
+// Every relay follows the whole log and has an index of it, without the data. An edit is an entry that
+// names the one before it in its mailbox; where another came between it is void, for all who read. So a
+// message is kept once whatever becomes of acknowledgements, and an entry that the log stores late,
+// after its time-out, is either the edit itself or void. The log itself needs to know nothing of this.
+
+import {
+  decodeRelayMailEntry,
+  encodeRelayMailEntry,
+  type RelayMailEnd,
+  type RelayMailEntry,
+  type RelayMailPut,
+} from "../../proto/codec.ts";
+import { LarsError, messageOf, StoreError } from "../../reactor/errors.ts";
+import { type Logger, LogRateLimiter } from "../../reactor/log.ts";
+import { type Clock, sleep } from "../../reactor/time/clock.ts";
+import {
+  type Mail,
+  type Mailbox,
+  type MailLimits,
+  type MailOutcome,
+  type MailPage,
+  type MailStore,
+  type NewMail,
+  type PrunedMail,
+} from "../../sql/mail/mail_store.ts";
+import { checkMail, checkMailName } from "../../sql/mail/mail_scripts.ts";
+import type { MailChange, MailChanges } from "../people/mail_room.ts";
+import { type IndexedBox, type IndexedMail, MailIndex, mailKey } from "./mail_index.ts";
+import { LOG_ENTRY_BYTES_MAX, LogFullError, type MailLog } from "./mail_log.ts";
+
+/** Mailboxes of all relays together: each keeps one entry for ever. A message for a further one is refused. */
+export const LOG_BOXES_MAX = 1_000_000;
+
+/** Messages that one entry may end. */
+const ENDS_PER_ENTRY_MAX = 500;
+
+/** Entries whose data is kept at hand, and their bytes; the one used longest ago goes. */
+const CACHE_ENTRIES_MAX = 1_000;
+const CACHE_BYTES_MAX = 16 * 1024 * 1024;
+
+/** An edit that has not been made by then fails, and may be tried again. */
+export const EDIT_MS_MAX = 5_000;
+
+/** An entry that was appended and not heard of by then means that the log is followed no more. */
+const DEAF_MS = 2_000;
+
+/** Pause before the log is looked for again. */
+const RETRY_MS = 500;
+
+/** Entries that could not be removed and are tried again; a further one stays until a relay starts anew. */
+const LEFT_OVER_MAX = 10_000;
+
+/** Entries removed, and mailboxes looked at, by one call of `prune`. */
+const PRUNE_MAX = 500;
+
+/** What a {@linkcode LogMailStore} is given. */
+export interface LogMailStoreOptions {
+  readonly log: MailLog;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** This relay in this life, never used again. */
+  readonly relay: string;
+}
+
+/** Waits until everything up to an entry is known. */
+interface Waiter {
+  readonly seq: number;
+  readonly resolve: () => void;
+}
+
+/** An entry, and whose it is. */
+interface LogPlace {
+  readonly name: string;
+  readonly seq: number;
+}
+
+/** What an edit says; who made it, and upon what, is added. */
+type Edit = Omit<RelayMailEntry, "writer" | "after">;
+
+/** A {@linkcode MailStore} that several relays have in common. */
+export class LogMailStore implements MailStore, MailChanges {
+  readonly #options: LogMailStoreOptions;
+  readonly #index = new MailIndex();
+  /** Data of entries that were read or written not long ago, oldest first. */
+  readonly #cache = new Map<number, readonly RelayMailPut[]>();
+  #cacheBytes = 0;
+  /** Own messages that are kept, of which whoever put them has not heard yet. */
+  readonly #unclaimed = new Set<string>();
+  /** What the attempts of edits that are under way have done. */
+  readonly #tallies = new Map<string, { ended: number }>();
+  readonly #waiters = new Set<Waiter>();
+  readonly #logLimiter: LogRateLimiter;
+  #epoch = 0;
+  #attempts = 0;
+  #hear: ((change: MailChange) => void) | undefined;
+  /** Changes are told: what was before them has been counted. */
+  #isTelling = false;
+  /** Entries that were found to be of no use while the log was read for the first time. */
+  #leftOver: LogPlace[] = [];
+  #unfollow: (() => void) | undefined;
+  #opened: () => void = () => undefined;
+  /** Kept once the log has been read to its end. */
+  readonly #open = new Promise<void>((resolve) => this.#opened = resolve);
+  /** Why nothing can be kept any more. */
+  #fault: string | undefined;
+  #closed = false;
+
+  constructor(options: LogMailStoreOptions) {
+    this.#options = options;
+    this.#logLimiter = new LogRateLimiter(options.clock);
+  }
+
+  /** Entries of the log that are known, and mailboxes. */
+  get stats(): { readonly applied: number; readonly boxes: number } {
+    return { applied: this.#index.appliedSeq, boxes: this.#index.boxCount };
+  }
+
+  onChange(hear: (change: MailChange) => void): void {
+    this.#hear = hear;
+  }
+
+  /** Reads the log to its end and follows it from then on; tries until it succeeds. Never fails. */
+  async start(): Promise<void> {
+    const { log, clock } = this.#options;
+    this.#follow();
+    while (!this.#closed) {
+      try {
+        const { epoch, last } = await log.span();
+        this.#epoch = epoch;
+        await this.#reach(last, Infinity);
+        return this.#opened();
+      } catch (error) {
+        this.#warn("The log of messages could not be read", error);
+        await sleep(clock, RETRY_MS);
+      }
+    }
+  }
+
+  /** Follows the log no more. */
+  close(): void {
+    this.#closed = true;
+    this.#unfollow?.();
+    this.#opened();
+    for (const { resolve } of this.#waiters) resolve();
+    this.#waiters.clear();
+  }
+
+  async put(mail: readonly NewMail[], limits: MailLimits): Promise<MailOutcome[]> {
+    checkMail(mail);
+    const byName = Map.groupBy(mail, ({ name }) => name);
+    const full = new Set<NewMail>();
+    const edits = [...byName].map(async ([name, own]) => {
+      try {
+        await this.#edit(name, (box) => this.#putEntry(box, own, limits, full));
+      } catch (error) {
+        if (!(error instanceof LogFullError)) throw error;
+        const { ids } = this.#index.box(name);
+        for (const one of own) if (!ids.has(mailKey(one))) full.add(one);
+      }
+    });
+    // All of them have an end, so that none goes on beside a further try.
+    const failed = (await Promise.allSettled(edits)).find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
+    return mail.map((one): MailOutcome => {
+      if (full.has(one)) return { kind: "full" };
+      const key = mailKey(one);
+      if (!this.#unclaimed.delete(`${one.name} ${key}`)) return { kind: "known" };
+      return { kind: "stored", seq: Math.abs(this.#index.box(one.name).ids.get(key) ?? 0) };
+    });
+  }
+
+  async open(name: string): Promise<Mailbox> {
+    checkMailName("Name of a mailbox", name);
+    await this.#untilOpen();
+    await this.#freshen(name);
+    return this.#boxOf(this.#index.box(name));
+  }
+
+  async read(name: string, afterSeq: number, limit: number, nowMs: number): Promise<MailPage> {
+    await this.#untilOpen();
+    const mail: Mail[] = [];
+    const expired: number[] = [];
+    const found: IndexedMail[] = [];
+    for (const one of this.#index.box(name).waiting.values()) {
+      if (one.seq <= afterSeq) continue;
+      if (found.length >= limit) break;
+      found.push(one);
+    }
+    for (const one of found) {
+      if (one.expiresAtMs <= nowMs) {
+        expired.push(one.seq);
+        continue;
+      }
+      const data = await this.#dataOf(name, one);
+      if (data === undefined) continue;
+      const { seq, sender, id, sentAtMs, expiresAtMs } = one;
+      mail.push({ name, seq, sender, id, sentAtMs, expiresAtMs, data });
+    }
+    return { mail, expired };
+  }
+
+  async countAfter(name: string, afterSeq: number, nowMs: number): Promise<number> {
+    await this.#untilOpen();
+    let count = 0;
+    for (const { seq, expiresAtMs } of this.#index.box(name).waiting.values()) {
+      if (seq > afterSeq && expiresAtMs > nowMs) count++;
+    }
+    return count;
+  }
+
+  async take(name: string, seq: number): Promise<number> {
+    return await this.#edit(name, (box) => {
+      if (seq > box.lastSeq) return undefined;
+      const places: number[] = [];
+      for (const place of box.waiting.keys()) if (place <= seq) places.push(place);
+      return endEntry(box, places, false);
+    });
+  }
+
+  async expire(name: string, seqs: readonly number[]): Promise<number> {
+    if (seqs.length === 0) return 0;
+    return await this.#edit(name, (box) => {
+      return endEntry(box, seqs.filter((seq) => box.waiting.has(seq)), true);
+    });
+  }
+
+  async prune(nowMs: number, idsBeforeMs: number): Promise<PrunedMail> {
+    await this.#untilOpen();
+    await this.#checkLog();
+    let count = 0;
+    for (const box of [...this.#index.waitingBoxes]) {
+      const places = this.#index.expiredOf(box, nowMs);
+      if (places.length === 0) continue;
+      count += await this.expire(box.name, places);
+      if (count >= PRUNE_MAX) return { expired: count, more: true };
+    }
+    this.#index.forgetIds(idsBeforeMs);
+    const old = this.#index.takeOldEnds(idsBeforeMs, PRUNE_MAX);
+    const leftOver = this.#leftOver.splice(0, PRUNE_MAX);
+    for (const box of [...this.#index.voidBoxes]) await this.#removeVoids(box);
+    await this.#removeAll([...leftOver, ...old]);
+    return { expired: count, more: old.length === PRUNE_MAX || leftOver.length === PRUNE_MAX };
+  }
+
+  async totals(): Promise<{ readonly waiting: number; readonly waitingBytes: number }> {
+    await this.#untilOpen();
+    this.#isTelling = true;
+    return this.#index.totals;
+  }
+
+  async list(limit: number): Promise<{ boxes: Mailbox[]; oldestSentAtMs: number | undefined }> {
+    await this.#untilOpen();
+    let oldest: number | undefined;
+    for (const { waiting } of this.#index.waitingBoxes) {
+      for (const { sentAtMs } of waiting.values()) {
+        if (oldest === undefined || sentAtMs < oldest) oldest = sentAtMs;
+        break;
+      }
+    }
+    const all = [...this.#index.boxes].sort((a, b) =>
+      b.waiting.size - a.waiting.size || (a.name < b.name ? -1 : 1)
+    );
+    return {
+      boxes: all.slice(0, limit).map((box) => this.#boxOf(box)),
+      oldestSentAtMs: oldest,
+    };
+  }
+
+  #boxOf({ name, lastSeq, takenSeq, waiting, waitingBytes }: IndexedBox): Mailbox {
+    return { name, epoch: this.#epoch, lastSeq, takenSeq, waiting: waiting.size, waitingBytes };
+  }
+
+  /** Those of `mail` that are not kept yet, as far as they fit one entry; `full` holds those without room. */
+  #putEntry(
+    box: IndexedBox,
+    mail: readonly NewMail[],
+    limits: MailLimits,
+    full: Set<NewMail>,
+  ): Edit | undefined {
+    for (const one of mail) full.delete(one);
+    const { waiting, waitingBytes } = this.#index.totals;
+    const isNew = box.headSeq === 0 && this.#index.boxCount >= LOG_BOXES_MAX;
+    const added = new Set<string>();
+    const puts: RelayMailPut[] = [];
+    let bytes = 0;
+    for (const one of mail) {
+      const key = mailKey(one);
+      if (box.ids.has(key) || added.has(key)) continue;
+      const more = bytes + one.data.length;
+      if (puts.length > 0 && more > LOG_ENTRY_BYTES_MAX) break;
+      if (
+        isNew || box.waiting.size + puts.length >= limits.messagesMax ||
+        box.waitingBytes + more > limits.bytesMax ||
+        waiting + puts.length >= limits.totalMessagesMax ||
+        waitingBytes + more > limits.totalBytesMax
+      ) {
+        full.add(one);
+        continue;
+      }
+      const { sender, id, sentAtMs, expiresAtMs, data } = one;
+      const times = { sentAtMs: Math.trunc(sentAtMs), expiresAtMs: Math.trunc(expiresAtMs) };
+      puts.push({ sender, id, ...times, data });
+      added.add(key);
+      bytes = more;
+    }
+    if (puts.length === 0) return undefined;
+    const { name, lastSeq, takenSeq } = box;
+    return { name, last: lastSeq + puts.length, taken: takenSeq, puts, ends: [] };
+  }
+
+  /**
+   * Appends what `make` makes of a mailbox until it makes nothing more.
+   *
+   * @returns how many messages that waited were ended by it.
+   * @throws {StoreError} when that was not done within {@linkcode EDIT_MS_MAX}.
+   */
+  async #edit(
+    name: string,
+    make: (box: IndexedBox) => Edit | undefined,
+  ): Promise<number> {
+    await this.#untilOpen();
+    const tally = { ended: 0 };
+    const writers: string[] = [];
+    try {
+      await this.#tryEdit(name, make, () => {
+        const writer = `${this.#options.relay}-${++this.#attempts}`;
+        writers.push(writer);
+        this.#tallies.set(writer, tally);
+        return writer;
+      });
+    } finally {
+      for (const writer of writers) this.#tallies.delete(writer);
+    }
+    return tally.ended;
+  }
+
+  async #tryEdit(
+    name: string,
+    make: (box: IndexedBox) => Edit | undefined,
+    newWriter: () => string,
+  ): Promise<void> {
+    const { log, clock } = this.#options;
+    const endMs = clock.nowMs() + EDIT_MS_MAX;
+    for (;;) {
+      const box = this.#index.box(name);
+      const entry = make(box);
+      if (entry === undefined) return;
+      const more = { writer: newWriter(), after: box.headSeq };
+      const body = encodeRelayMailEntry({ ...entry, ...more });
+      try {
+        await this.#reach(await log.append(name, body), endMs);
+      } catch (error) {
+        if (error instanceof LogFullError) throw error;
+        if (this.#closed || clock.nowMs() >= endMs) {
+          throw storeError(`Mailbox ${name} could not be changed`, error);
+        }
+        // It may have been appended all the same, or will be: only the log knows.
+        await sleep(clock, RETRY_MS);
+        await this.#freshen(name);
+      }
+    }
+  }
+
+  /** Finds out that nothing is heard of the log any more, or that it is another one. */
+  async #checkLog(): Promise<void> {
+    const { epoch, last } = await this.#options.log.span();
+    if (epoch !== this.#epoch) {
+      this.#fault =
+        "The log of messages was made anew: what it held is lost; start this relay again";
+      throw new StoreError(this.#fault, false);
+    }
+    await this.#reach(last, this.#options.clock.nowMs() + EDIT_MS_MAX);
+  }
+
+  /** Reads on until everything of a mailbox is known that was appended before this call. */
+  async #freshen(name: string): Promise<void> {
+    const { log, clock } = this.#options;
+    await this.#reach(await log.lastOf(name), clock.nowMs() + EDIT_MS_MAX);
+  }
+
+  /** @throws {StoreError} when the log could not be read up to there in time. */
+  async #reach(seq: number, endMs: number): Promise<void> {
+    const { clock } = this.#options;
+    while (this.#index.appliedSeq < seq) {
+      if (this.#closed) throw new StoreError("The relay stops", false);
+      const isReached = await new Promise<boolean>((resolve) => {
+        const timer = clock.setTimer(DEAF_MS, () => {
+          this.#waiters.delete(waiter);
+          resolve(false);
+        });
+        const waiter = {
+          seq,
+          resolve: (): void => {
+            timer.cancel();
+            resolve(true);
+          },
+        };
+        this.#waiters.add(waiter);
+      });
+      if (isReached) continue;
+      if (clock.nowMs() >= endMs) throw new StoreError("The log of messages is silent", true);
+      this.#follow();
+    }
+  }
+
+  async #untilOpen(): Promise<void> {
+    await this.#open;
+    if (this.#closed) throw new StoreError("The relay stops", false);
+    if (this.#fault !== undefined) throw new StoreError(this.#fault, false);
+  }
+
+  #follow(): void {
+    this.#unfollow?.();
+    this.#unfollow = this.#options.log.follow(this.#index.appliedSeq, (seq, body) => {
+      this.#apply(seq, body);
+    });
+  }
+
+  #apply(seq: number, body: Uint8Array): void {
+    let entry: RelayMailEntry;
+    try {
+      entry = decodeRelayMailEntry(body);
+    } catch (error) {
+      // Nobody who follows the rules writes such: passing it over harms no mailbox.
+      this.#warn(`Entry ${seq} of the log of messages cannot be read`, error);
+      this.#index.skipTo(seq);
+      return this.#wake();
+    }
+    const change = this.#index.apply(seq, entry);
+    if (change === undefined) return;
+    const { name, writer, put, takenCount, expiredCount, isVoid } = change;
+    const isOwn = writer.startsWith(`${this.#options.relay}-`);
+    if (put.length > 0) this.#keepAtHand(seq, entry.puts);
+    const tally = this.#tallies.get(writer);
+    if (tally !== undefined) tally.ended += takenCount + expiredCount;
+    if (isOwn) { for (const key of put) this.#unclaimed.add(`${name} ${key}`); }
+    const spent = change.spent.map((one) => ({ name, seq: one }));
+    for (const one of change.spent) this.#dropFromHand(one);
+    if (isOwn) void this.#removeAll(spent);
+    else if (!this.#isTelling) this.#leftOver.push(...spent);
+    if (this.#isTelling && !isVoid) {
+      this.#hear?.({ name, putCount: isOwn ? 0 : put.length, takenCount, expiredCount });
+    }
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const waiter of this.#waiters) {
+      if (waiter.seq > this.#index.appliedSeq) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve();
+    }
+  }
+
+  async #dataOf(name: string, { entrySeq, at, seq }: IndexedMail): Promise<Uint8Array | undefined> {
+    const known = this.#cache.get(entrySeq);
+    if (known !== undefined) return known[at]?.data;
+    const body = await this.#options.log.get(entrySeq);
+    if (body === undefined) {
+      // Somebody has taken it, and this relay has not heard of it yet.
+      if (this.#index.box(name).waiting.has(seq)) {
+        this.#warn(`Message ${seq} of ${name}`, `entry ${entrySeq} is not in the log any more`);
+      }
+      return undefined;
+    }
+    const { puts } = decodeRelayMailEntry(body);
+    this.#keepAtHand(entrySeq, puts);
+    return puts[at]?.data;
+  }
+
+  #keepAtHand(seq: number, puts: readonly RelayMailPut[]): void {
+    this.#dropFromHand(seq);
+    this.#cache.set(seq, puts);
+    this.#cacheBytes += bytesOf(puts);
+    for (const oldest of this.#cache.keys()) {
+      if (this.#cache.size <= CACHE_ENTRIES_MAX && this.#cacheBytes <= CACHE_BYTES_MAX) break;
+      this.#dropFromHand(oldest);
+    }
+  }
+
+  #dropFromHand(seq: number): void {
+    const puts = this.#cache.get(seq);
+    if (puts === undefined) return;
+    this.#cache.delete(seq);
+    this.#cacheBytes -= bytesOf(puts);
+  }
+
+  /** What cannot be removed now stays until a relay starts anew. Never fails. */
+  async #removeAll(places: readonly LogPlace[]): Promise<void> {
+    for (const place of places) {
+      const isClear = await this.#removeVoids(this.#index.box(place.name));
+      if (isClear && await this.#remove(place.seq)) continue;
+      if (this.#leftOver.length < LEFT_OVER_MAX) this.#leftOver.push(place);
+    }
+  }
+
+  /** @returns false when some are still there. Never fails. */
+  async #removeVoids(box: IndexedBox): Promise<boolean> {
+    const voids = [...box.voids];
+    for (const seq of voids) {
+      // The newest of all stays: by it one who starts knows that there is nothing further to read.
+      if (seq >= this.#index.appliedSeq) return false;
+      if (!await this.#remove(seq)) return false;
+      box.voids = box.voids.filter((one) => one !== seq);
+    }
+    if (box.voids.length === 0) this.#index.voidBoxes.delete(box);
+    return true;
+  }
+
+  async #remove(seq: number): Promise<boolean> {
+    try {
+      await this.#options.log.remove(seq);
+      return true;
+    } catch (error) {
+      this.#warn("Entries of the log of messages could not be removed", error);
+      return false;
+    }
+  }
+
+  #warn(what: string, error: unknown): void {
+    const held = this.#logLimiter.admit(what.replace(/\d+/g, ""));
+    if (held === undefined) return;
+    this.#options.logger.warn(what, { error: messageOf(error), ...held });
+  }
+}
+
+function bytesOf(puts: readonly RelayMailPut[]): number {
+  return puts.reduce((sum, { data }) => sum + data.length, 0);
+}
+
+/** Undefined: nothing ends. At most {@linkcode ENDS_PER_ENTRY_MAX} do. */
+function endEntry(
+  { name, lastSeq, takenSeq, waiting }: IndexedBox,
+  places: readonly number[],
+  expired: boolean,
+): Edit | undefined {
+  const some = places.slice(0, ENDS_PER_ENTRY_MAX);
+  if (some.length === 0) return undefined;
+  const ends = some.flatMap((seq): RelayMailEnd[] => {
+    const mail = waiting.get(seq);
+    if (mail === undefined) return [];
+    const { sender, id, sentAtMs } = mail;
+    return [{ seq, sender, id, sentAtMs, expired }];
+  });
+  const taken = expired ? takenSeq : Math.max(takenSeq, some.at(-1) ?? 0);
+  return { name, last: lastSeq, taken, puts: [], ends };
+}
+
+function storeError(what: string, error: unknown): StoreError {
+  const isFinal = error instanceof StoreError && !error.transient;
+  const reason = error instanceof LarsError ? error.message : messageOf(error);
+  return new StoreError(`${what}: ${reason}`, !isFinal, { cause: error });
+}

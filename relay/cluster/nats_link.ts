@@ -1,0 +1,372 @@
+// Shell. Other relays through a NATS server: its subjects for what may be lost, a stream for what must not.
+
+import {
+  type ConsumerMessages,
+  DeliverPolicy,
+  DiscardPolicy,
+  jetstream,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamInfo,
+} from "@nats-io/jetstream";
+import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/transport-node";
+import { messageOf, StoreError } from "../../reactor/errors.ts";
+import { type Logger, LogRateLimiter } from "../../reactor/log.ts";
+import { type Clock, sleep } from "../../reactor/time/clock.ts";
+import { LogFullError, type LogSpan, type MailLog } from "./mail_log.ts";
+import type { RelayBus } from "./relay_bus.ts";
+
+/** Longest time for the server to answer, in milliseconds. */
+const ANSWER_MS = 3_000;
+
+/** A server that does not answer two of these in a row is left. */
+const PING_MS = 2_000;
+
+/** Pause before another try, to connect or to follow the stream. */
+const NATS_RETRY_MS = 500;
+
+/** Largest message that the server must take: a message of 65,000 bytes with what belongs to it. */
+const PAYLOAD_BYTES_MIN = 1024 * 1024;
+
+/** No room: in the stream, in the account, on the server. */
+const NO_ROOM: readonly number[] = [10077, 10122, 10023, 10028, 10047];
+const STREAM_NOT_FOUND = 10059;
+/** The message is gone already. */
+const NO_MESSAGE: readonly number[] = [10037, 10057];
+
+/** How a server is reached. */
+export interface NatsLinkOptions {
+  /** `nats://host:port`. */
+  readonly servers: readonly string[];
+  /** Token, or `user:password`; undefined: none. */
+  readonly secret: string | undefined;
+  /** File with the certificate of the authority that the servers' certificates are by. */
+  readonly caFile: string | undefined;
+  /** What all subjects and the stream begin with. */
+  readonly prefix: string;
+  /** Servers that keep each message. */
+  readonly replicas: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** One connection to the first server that answers; it comes back by itself, for ever. */
+export class NatsLink implements RelayBus {
+  readonly #options: NatsLinkOptions;
+  readonly #subscriptions: { subject: string; onMessage: (body: Uint8Array) => void }[] = [];
+  readonly #listeners: ((connected: boolean) => void)[] = [];
+  readonly #logLimiter: LogRateLimiter;
+  #connection: NatsConnection | undefined;
+  #connected = false;
+  #closed = false;
+
+  /** Begins to connect. */
+  constructor(options: NatsLinkOptions) {
+    this.#options = options;
+    this.#logLimiter = new LogRateLimiter(options.clock);
+    void this.#run();
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** The connection, while there is one. */
+  get connection(): NatsConnection | undefined {
+    return this.#connected ? this.#connection : undefined;
+  }
+
+  publish(subject: string, body: Uint8Array): boolean {
+    if (!this.#connected || this.#connection === undefined) return false;
+    this.#connection.publish(`${this.#options.prefix}.${subject}`, body);
+    return true;
+  }
+
+  subscribe(subject: string, onMessage: (body: Uint8Array) => void): void {
+    const subscription = { subject, onMessage };
+    this.#subscriptions.push(subscription);
+    if (this.#connection !== undefined) this.#subscribe(this.#connection, subscription);
+  }
+
+  onState(hear: (connected: boolean) => void): void {
+    this.#listeners.push(hear);
+  }
+
+  /** Ends the connection once what was published has left. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    if (this.#connected) {
+      const { clock } = this.#options;
+      await Promise.race([connection.flush().catch(() => undefined), sleep(clock, NATS_RETRY_MS)]);
+    }
+    this.#setConnected(false);
+    await connection.close();
+  }
+
+  /** Connects anew whenever the library has given up. */
+  async #run(): Promise<void> {
+    const { clock } = this.#options;
+    while (!this.#closed) {
+      try {
+        const connection = await connect(this.#connectionOptions());
+        this.#connection = connection;
+        if (this.#closed) return await connection.close();
+        void this.#watch(connection);
+        for (const one of this.#subscriptions) this.#subscribe(connection, one);
+        this.#checkServer(connection);
+        this.#setConnected(true);
+        const error = await connection.closed();
+        if (error !== undefined) this.#warn("The NATS server has ended the connection", error);
+      } catch (error) {
+        this.#warn("The NATS server cannot be reached", error);
+      }
+      this.#setConnected(false);
+      this.#connection = undefined;
+      if (!this.#closed) await sleep(clock, NATS_RETRY_MS);
+    }
+  }
+
+  #connectionOptions(): ConnectionOptions {
+    const { servers, secret, caFile } = this.#options;
+    const colon = secret?.indexOf(":") ?? -1;
+    const login = secret === undefined
+      ? {}
+      : colon < 0
+      ? { token: secret }
+      : { user: secret.slice(0, colon), pass: secret.slice(colon + 1) };
+    return {
+      ...{ servers: [...servers], name: "lars-relay", ...login },
+      ...caFile === undefined ? {} : { tls: { caFile } },
+      ...{ timeout: ANSWER_MS, pingInterval: PING_MS, maxPingOut: 2 },
+      // Its default gives up after 20 s, and then every subscription ends without a word.
+      ...{ maxReconnectAttempts: -1, reconnectTimeWait: NATS_RETRY_MS },
+      ignoreAuthErrorAbort: true,
+    };
+  }
+
+  #checkServer({ info }: NatsConnection): void {
+    const { log } = this.#options;
+    const [major, minor] = (info?.version ?? "0.0").split(".").map(Number);
+    log.info("Connected to a NATS server", {
+      version: info?.version ?? "",
+      server: info?.server_name ?? "",
+    });
+    if (info !== undefined && info.max_payload < PAYLOAD_BYTES_MIN) {
+      log.warn("The NATS server must take messages of 1 MiB: set its max_payload", {
+        maxPayload: info.max_payload,
+      });
+    }
+    if (major > 2 || (major === 2 && minor >= 10)) return;
+    log.warn(
+      "This NATS server writes to disk every two minutes and cannot be told otherwise: messages " +
+        "that were acknowledged are lost when the power fails. From 2.10 on set sync_interval: always",
+      { version: info?.version ?? "" },
+    );
+  }
+
+  async #watch(connection: NatsConnection): Promise<void> {
+    for await (const { type } of connection.status()) {
+      if (this.#connection !== connection) return;
+      if (type === "disconnect") this.#setConnected(false);
+      if (type === "reconnect") this.#setConnected(true);
+    }
+  }
+
+  #subscribe(
+    connection: NatsConnection,
+    { subject, onMessage }: { subject: string; onMessage: (body: Uint8Array) => void },
+  ): void {
+    connection.subscribe(`${this.#options.prefix}.${subject}`, {
+      callback: (error, message) => {
+        if (error === null) onMessage(message.data);
+        else this.#warn(`Subject ${subject} cannot be heard`, error);
+      },
+    });
+  }
+
+  #setConnected(connected: boolean): void {
+    if (this.#connected === connected) return;
+    this.#connected = connected;
+    for (const hear of this.#listeners) hear(connected);
+  }
+
+  #warn(what: string, error: unknown): void {
+    const held = this.#logLimiter.admit(what);
+    if (held === undefined || this.#closed) return;
+    this.#options.log.warn(what, { error: messageOf(error), ...held });
+  }
+}
+
+/** A stream of the server as the log that relays share. */
+export class NatsMailLog implements MailLog {
+  readonly #link: NatsLink;
+  readonly #options: NatsLinkOptions;
+  readonly #stream: string;
+  readonly #logLimiter: LogRateLimiter;
+  #manager: { readonly of: NatsConnection; readonly jsm: JetStreamManager } | undefined;
+
+  constructor(link: NatsLink, options: NatsLinkOptions) {
+    this.#link = link;
+    this.#options = options;
+    this.#stream = `${options.prefix}_mail`;
+    this.#logLimiter = new LogRateLimiter(options.clock);
+  }
+
+  async span(): Promise<LogSpan> {
+    const { state, created } = await this.#openStream();
+    return { epoch: Date.parse(created), last: state.messages === 0 ? 0 : state.last_seq };
+  }
+
+  // Not with an expected sequence: servers of 2.9 that check one give entries other numbers on other
+  // replicas once their leader has changed.
+  async append(name: string, body: Uint8Array): Promise<number> {
+    const connection = this.#connection();
+    try {
+      const { seq } = await jetstream(connection).publish(this.#subjectOf(name), body, {
+        timeout: ANSWER_MS,
+        expect: { streamName: this.#stream },
+      });
+      return seq;
+    } catch (error) {
+      const code = error instanceof JetStreamApiError ? error.code : 0;
+      if (NO_ROOM.includes(code)) throw new LogFullError(messageOf(error), { cause: error });
+      throw this.#errorOf("could not be written", error);
+    }
+  }
+
+  async lastOf(name: string): Promise<number> {
+    const found = await this.#ask((jsm) =>
+      jsm.streams.getMessage(this.#stream, { last_by_subj: this.#subjectOf(name) })
+    );
+    return found?.seq ?? 0;
+  }
+
+  async get(seq: number): Promise<Uint8Array | undefined> {
+    const found = await this.#ask((jsm) => jsm.streams.getMessage(this.#stream, { seq }));
+    return found?.data;
+  }
+
+  async remove(seq: number): Promise<void> {
+    try {
+      await this.#ask((jsm) => jsm.streams.deleteMessage(this.#stream, seq, false));
+    } catch (error) {
+      const { cause } = error as StoreError;
+      if (cause instanceof JetStreamApiError && NO_MESSAGE.includes(cause.code)) return;
+      throw error;
+    }
+  }
+
+  follow(after: number, onEntry: (seq: number, body: Uint8Array) => void): () => void {
+    const follower = new Follower(after, onEntry);
+    void this.#follow(follower);
+    return () => follower.end();
+  }
+
+  async #follow(follower: Follower): Promise<void> {
+    const { clock } = this.#options;
+    while (!follower.ended) {
+      const connection = this.#link.connection;
+      try {
+        if (connection !== undefined) {
+          await this.#openStream();
+          const consumer = await jetstream(connection).consumers.get(this.#stream, {
+            deliver_policy: DeliverPolicy.StartSequence,
+            opt_start_seq: follower.after + 1,
+          });
+          await follower.read(await consumer.consume());
+        }
+      } catch (error) {
+        this.#warn("The stream of messages cannot be followed", error);
+      }
+      if (!follower.ended) await sleep(clock, NATS_RETRY_MS);
+    }
+  }
+
+  /** What the server says of the stream, which is made when there is none. */
+  async #openStream(): Promise<StreamInfo> {
+    const { prefix, replicas } = this.#options;
+    try {
+      return await this.#ask((jsm) => jsm.streams.info(this.#stream));
+    } catch (error) {
+      const { cause } = error as StoreError;
+      if (!(cause instanceof JetStreamApiError) || cause.code !== STREAM_NOT_FOUND) throw error;
+    }
+    return await this.#ask((jsm) =>
+      jsm.streams.add({
+        name: this.#stream,
+        subjects: [`${prefix}.mail.*`],
+        storage: StorageType.File,
+        retention: RetentionPolicy.Limits,
+        discard: DiscardPolicy.New,
+        num_replicas: replicas,
+      })
+    );
+  }
+
+  #subjectOf(name: string): string {
+    // Names may hold what means something in a subject.
+    const text = btoa(name).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+    return `${this.#options.prefix}.mail.${text}`;
+  }
+
+  #connection(): NatsConnection {
+    const connection = this.#link.connection;
+    if (connection === undefined) throw new StoreError("No NATS server can be reached", true);
+    return connection;
+  }
+
+  async #ask<T>(ask: (jsm: JetStreamManager) => Promise<T>): Promise<T> {
+    const connection = this.#connection();
+    try {
+      if (this.#manager?.of !== connection) {
+        const jsm = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
+        this.#manager = { of: connection, jsm };
+      }
+      return await ask(this.#manager.jsm);
+    } catch (error) {
+      throw this.#errorOf("does not answer", error);
+    }
+  }
+
+  #errorOf(what: string, error: unknown): StoreError {
+    const message = `The stream ${this.#stream} ${what}: ${messageOf(error)}`;
+    return new StoreError(message, true, { cause: error, inDoubt: true });
+  }
+
+  #warn(what: string, error: unknown): void {
+    const held = this.#logLimiter.admit(what);
+    if (held === undefined) return;
+    this.#options.log.warn(what, { error: messageOf(error), ...held });
+  }
+}
+
+/** One who reads the stream. */
+class Follower {
+  ended = false;
+  #messages: ConsumerMessages | undefined;
+
+  constructor(
+    public after: number,
+    readonly onEntry: (seq: number, body: Uint8Array) => void,
+  ) {}
+
+  async read(messages: ConsumerMessages): Promise<void> {
+    this.#messages = messages;
+    if (this.ended) messages.stop();
+    for await (const { seq, data } of messages) {
+      if (this.ended) break;
+      this.after = seq;
+      this.onEntry(seq, data);
+    }
+  }
+
+  end(): void {
+    this.ended = true;
+    this.#messages?.stop();
+  }
+}

@@ -1,0 +1,97 @@
+// Relays that have clients, workers and kept messages in common, over real NATS servers that die too.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { RelayClient } from "../api/relay_client.ts";
+import type { RelayClientOptions } from "../api/relay_options.ts";
+import { RelayWorker } from "../api/relay_worker.ts";
+import { RelayStatus } from "../proto/message_ids.ts";
+import { natsProgram } from "./support/nats.ts";
+import { withProcesses } from "./support/processes.ts";
+import { RELAY_FAULTS, RelayPair, relayRounds } from "./support/relay_rounds.ts";
+import { until } from "./support/until.ts";
+
+const program = natsProgram();
+const OPTIONS = { timeout: 300_000, skip: program === undefined ? "no nats-server" : false };
+
+/** More by `deno run -A tests/relay/relay_rounds.ts`. */
+const ROUNDS = { relay: 4, leader: 2 };
+
+for (const fault of RELAY_FAULTS) {
+  test(
+    `e2e: two relays on NATS, the ${fault} killed in mid-load: all that was acknowledged arrives, in order, once`,
+    OPTIONS,
+    () =>
+      withProcesses(async (processes) => {
+        assert.ok(await relayRounds(processes, program ?? "", fault, ROUNDS[fault]) > 0);
+      }),
+  );
+}
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const text = (data: Uint8Array): string => new TextDecoder().decode(data);
+
+/** A client with a name that keeps what it gets. */
+async function newPerson(
+  name: string,
+  relays: readonly string[],
+  more: RelayClientOptions = {},
+): Promise<{ client: RelayClient; texts: string[] }> {
+  const texts: string[] = [];
+  let isHere = false;
+  const client = new RelayClient({
+    ...{ relays, name, timeoutMs: 30_000 },
+    onMessage: ({ data }) => void texts.push(text(data)),
+    onWelcome: () => (isHere = true),
+    ...more,
+  });
+  await until(() => isHere);
+  return { client, texts };
+}
+
+test(
+  "e2e: clients and workers of two relays reach each other; without NATS what is at one goes on, and what is kept waits",
+  OPTIONS,
+  () =>
+    withProcesses(async (processes) => {
+      const pair = await RelayPair.start(processes, program ?? "", 1);
+      const [a, b] = pair.names;
+      await pair.together();
+      const key = { modId: 3, cmdId: 4 };
+      const worker = new RelayWorker({ relays: [b], modules: [key] }, ({ data }) => data);
+      const ann = await newPerson("ann", [a]);
+      const carl = await newPerson("carl", [a]);
+      const bob = await newPerson("bob", [b, a], { mail: true });
+      await until(async () => (await pair.stats(0)).relays_names === 1);
+      await until(async () => (await pair.stats(0)).modules === 1);
+      assert.equal(text(await ann.client.request(key, bytes("far"))), "far");
+      await ann.client.send("bob", bytes("hello"));
+      await ann.client.send("bob", bytes("kept"), { stored: true });
+      await until(() => bob.texts.length === 2);
+      await assert.rejects(ann.client.request({ modId: 9, cmdId: 9 }, bytes("x")), {
+        status: RelayStatus.NoWorker,
+      });
+      await pair.servers[0].kill9();
+      await until(async () => (await pair.stats(0)).relays_connected === 0);
+      await ann.client.send("carl", bytes("here"));
+      await assert.rejects(ann.client.send("bob", bytes("x")), { status: RelayStatus.NoClient });
+      let isKept = false;
+      const keeping = ann.client.send("bob", bytes("later"), { stored: true })
+        .then(() => (isKept = true));
+      await until(async () => (await pair.stats(0)).mail_failures > 0);
+      assert.equal(isKept, false, "nothing is acknowledged that is not on disk");
+      await pair.servers[0].start();
+      await keeping;
+      await until(() => bob.texts.length === 3 && carl.texts.length === 1);
+      await pair.together();
+      // Its relay dies: it goes to the other one, with what was kept meanwhile.
+      await pair.relays[1].kill9();
+      await ann.client.send("bob", bytes("moved"), { stored: true });
+      await until(() => bob.texts.includes("moved"));
+      assert.deepEqual(bob.texts, ["hello", "kept", "later", "moved"]);
+      await until(async () => (await pair.stats(0)).relays === 0);
+      await worker.close();
+      for (const { client } of [ann, bob, carl]) await client.close();
+      assert.equal((await pair.relays[0].stop()).code, 0);
+    }),
+);

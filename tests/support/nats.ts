@@ -1,0 +1,114 @@
+// Shell. NATS servers for tests, with streams in files: one alone, or three together.
+
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { fileOfDebianPackage } from "./debian_package.ts";
+import { freePort } from "./free_port.ts";
+import type { Processes, TestProcess } from "./processes.ts";
+import { until } from "./until.ts";
+
+/** Where the program is; undefined: it is not here, and cannot be fetched. */
+export function natsProgram(): string | undefined {
+  const installed = ["/usr/sbin/nats-server", "/usr/bin/nats-server", "/usr/local/bin/nats-server"];
+  return installed.find((path) => existsSync(path)) ??
+    fileOfDebianPackage("nats-server", "usr/sbin/nats-server");
+}
+
+/** One server, which may be killed and started again with what it had. */
+export class NatsServer {
+  #process: TestProcess | undefined;
+
+  constructor(
+    readonly name: string,
+    readonly port: number,
+    readonly monitorPort: number,
+    readonly program: string,
+    readonly file: string,
+    readonly processes: Processes,
+  ) {}
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  /** @returns when it takes connections. */
+  async start(): Promise<void> {
+    const started = this.processes.spawnCommand(this.name, [this.program, "-c", this.file]);
+    this.#process = started;
+    await until(async () => {
+      if (!started.alive) throw new Error(`${this.name} ended: ${started.stderr}`);
+      return await answers(this.port);
+    }, { what: `${this.name} to listen` });
+  }
+
+  async kill9(): Promise<void> {
+    await this.#process?.kill9();
+  }
+
+  signal(name: "SIGSTOP" | "SIGCONT"): void {
+    this.#process?.signal(name);
+  }
+}
+
+/** Starts so many servers that know each other. */
+export async function startNats(
+  processes: Processes,
+  program: string,
+  count: 1 | 3,
+): Promise<NatsServer[]> {
+  const clusterPorts = await Promise.all(Array.from({ length: count }, () => freePort()));
+  const routes = clusterPorts.map((port) => `nats://127.0.0.1:${port}`).join(", ");
+  const servers: NatsServer[] = [];
+  for (const [index, clusterPort] of clusterPorts.entries()) {
+    const [port, monitorPort] = [await freePort(), await freePort()];
+    const directory = join(processes.directory, `nats${index}`);
+    mkdirSync(directory, { recursive: true });
+    const file = join(directory, "nats.conf");
+    const cluster = count === 1
+      ? ""
+      : `cluster { name: test, listen: "127.0.0.1:${clusterPort}", routes: [${routes}] }\n`;
+    writeFileSync(
+      file,
+      `server_name: n${index}\nlisten: "127.0.0.1:${port}"\nhttp: "127.0.0.1:${monitorPort}"\n` +
+        `jetstream { store_dir: "${directory}" }\n${cluster}`,
+    );
+    const name = `nats${index}`;
+    servers.push(new NatsServer(name, port, monitorPort, program, file, processes));
+  }
+  await Promise.all(servers.map((server) => server.start()));
+  return servers;
+}
+
+/** The server that leads a stream; undefined: none does now, or it has no other replicas. */
+export async function leaderOf(
+  servers: readonly NatsServer[],
+  stream: string,
+): Promise<NatsServer | undefined> {
+  for (const { monitorPort } of servers) {
+    const url = `http://127.0.0.1:${monitorPort}/jsz?streams=1`;
+    const answer = await fetch(url).then((one) => one.json(), () => undefined) as {
+      account_details?: {
+        stream_detail?: { name: string; cluster?: { leader?: string } }[];
+      }[];
+    } | undefined;
+    const details = answer?.account_details?.flatMap((one) => one.stream_detail ?? []) ?? [];
+    const leader = details.find(({ name }) => name === stream)?.cluster?.leader;
+    const found = servers.find((_, index) => `n${index}` === leader);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    const end = (result: boolean): void => {
+      socket.destroy();
+      resolve(result);
+    };
+    socket.once("data", () => end(true)); // INFO: it is ready
+    socket.once("error", () => end(false));
+    socket.once("close", () => end(false));
+  });
+}
