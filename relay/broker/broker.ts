@@ -3,7 +3,6 @@
 // It knows clients and workers by what they can take; how they are connected is the shell's matter.
 
 import { type ModuleKey, ModuleTable } from "../../model/module.ts";
-import { hashText } from "../../balancer/picking/murmur3.ts";
 import { readPickKey } from "../../proto/pick_key.ts";
 import { RELAY_MESSAGE_BYTES_MAX, RelayStatus } from "../../proto/message_ids.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
@@ -20,6 +19,7 @@ import type { RelayEvents } from "../relay_events.ts";
 import { Ledger, type MessageRefusal } from "./ledger.ts";
 import { LinkedList, ListPlace } from "./linked_list.ts";
 import { type WorkerChoice, WorkOutcome } from "./worker_choice.ts";
+import { canAllTake, hasOwnWorker, workerOfKey } from "./worker_turns.ts";
 
 /** A client that is connected. */
 export class BrokerClient {
@@ -222,7 +222,7 @@ export class Broker {
     this.#leaveModules(worker, served);
     worker.modules = [...served];
     for (const module of added) {
-      const isFirst = worker.port.isRelay !== true && !hasOwnWorker(module);
+      const isFirst = worker.port.isRelay !== true && !hasOwnWorker(module.workers);
       module.workers.push(worker);
       if (isFirst) this.#options.onServed?.(module, true);
       this.#options.choice?.setWorkers(module, module.workers);
@@ -375,7 +375,7 @@ export class Broker {
     worker.modules = worker.modules.filter((module) => but.has(module));
     for (const module of modules) {
       module.workers.splice(module.workers.indexOf(worker), 1);
-      const isLast = worker.port.isRelay !== true && !hasOwnWorker(module);
+      const isLast = worker.port.isRelay !== true && !hasOwnWorker(module.workers);
       if (isLast) this.#options.onServed?.(module, false);
       this.#options.choice?.setWorkers(module, module.workers);
       if (module.workers.length === 0) this.#abandon(module);
@@ -624,30 +624,6 @@ export class Broker {
   }
 }
 
-function hasOwnWorker({ workers }: WorkedModule): boolean {
-  return workers.some(({ port }) => port.isRelay !== true);
-}
-
 function hasWaiting({ waiting }: WorkedModule): boolean {
   return waiting.size > 0;
-}
-
-function canAllTake(workers: readonly BrokerWorker[]): boolean {
-  for (let index = 0; index < workers.length; index++) if (!workers[index].canTake) return false;
-  return true;
-}
-
-/**
- * The worker of a key: the one with the highest hash of both, among those that can take one. So a
- * key stays where it is when another worker comes or goes, but for the share that the other has.
- */
-function workerOfKey(workers: readonly BrokerWorker[], key: string): BrokerWorker | undefined {
-  let best: BrokerWorker | undefined;
-  let bestHash = -1;
-  for (const worker of workers) {
-    if (!worker.canTake) continue;
-    const hash = hashText(`${worker.port.label} ${key}`);
-    if (hash > bestHash) [best, bestHash] = [worker, hash];
-  }
-  return best;
 }
