@@ -30,10 +30,15 @@ function begin(program: string, args: readonly string[]): ChildProcessWithoutNul
   try {
     return spawn(program, args, { shell: false, stdio: ["pipe", "pipe", "pipe"] });
   } catch (error) {
-    const isForbidden = error instanceof Error && error.name === "NotCapable";
-    const how = `this process may run no programs: start it with --allow-run=${program}`;
-    return isForbidden ? how : messageOf(error);
+    return faultOf(program, error);
   }
+}
+
+/** Why a program could not be run, for who may have forgotten the right to. */
+function faultOf(program: string, error: unknown): string {
+  const text = messageOf(error);
+  if (!text.includes("--allow-run")) return text;
+  return `this process may run no such program: start it with --allow-run=${program}`;
 }
 
 /** Runs a program: words go to it as they are. Never throws. */
@@ -69,7 +74,7 @@ export function runBounded(
     }
     child.stdin.on("error", () => {}); // A program that does not read is fine.
     child.stdin.end(input ?? "");
-    child.on("error", (error) => end(false, `cannot be run: ${messageOf(error)}`));
+    child.on("error", (error) => end(false, `cannot be run: ${faultOf(program, error)}`));
     // A program that it has started may keep its outputs open, and so "close" away.
     child.on("exit", (code, signal) => {
       if (isLate) return end(false, `killed after ${timeoutMs} ms`);
