@@ -104,6 +104,44 @@ export function* insertManyScript<T>(
   }
 }
 
+/** Printable text without quote, backslash and question mark: it means itself between quotes. */
+const PLAIN_TEXT = /^[ -&(->@-[\]-~]*$/;
+
+/** A text inside of a statement; what is not plain becomes a placeholder, its value one of `params`. */
+export function textSql(text: string, params: SqlValue[]): string {
+  if (PLAIN_TEXT.test(text)) return `'${text}'`;
+  params.push(text);
+  return "?";
+}
+
+/** A whole number inside of a statement. @throws {RangeError} for any other value. */
+export function wholeSql(value: number): string {
+  if (Number.isSafeInteger(value)) return String(value);
+  throw new RangeError(`A column must be a whole number: current value is ${String(value)}`);
+}
+
+/**
+ * INSERTs of very many rows: binding each value takes longer than writing it down.
+ *
+ * @param rowOf `(1,'a',?)`, by {@linkcode wholeSql} and {@linkcode textSql} alone.
+ * @param end What follows the values, as {@linkcode onConflict}.
+ */
+export function* insertTextScript<T>(
+  insert: string,
+  items: readonly T[],
+  rowOf: (item: T, params: SqlValue[]) => string,
+  rowsMax = 1000,
+  end = "",
+): Script<void> {
+  for (const chunk of chunksOf(items, rowsMax)) {
+    const params: SqlValue[] = [];
+    let rows = "";
+    for (const item of chunk) rows += (rows === "" ? "" : ",") + rowOf(item, params);
+    const sql = `${insert} VALUES ${rows}${end}`;
+    yield params.length === 0 ? { sql } : { sql, params };
+  }
+}
+
 /** Conditions that must all hold, each with the value of its placeholder; undefined ones are none. */
 export function whereAll(
   conditions: readonly (readonly [string, SqlValue | undefined])[],

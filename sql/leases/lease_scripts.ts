@@ -19,6 +19,7 @@ import {
   type Dialect,
   forUpdate,
   insertManyScript,
+  insertTextScript,
   jsonOf,
   moduleKeyOf,
   numberOf,
@@ -28,7 +29,9 @@ import {
   type SqlRow,
   type SqlValue,
   textOf,
+  textSql,
   whereAll,
+  wholeSql,
 } from "../drivers/sql_script.ts";
 import {
   editStoredScript,
@@ -87,20 +90,26 @@ function leaseOf(row: SqlRow): LeaseRow {
   };
 }
 
-function valuesOf(row: LeaseRow, nowS: number, seq: number): SqlValue[] {
-  return [
-    ...[row.modId, row.cmdId, row.ip, row.port, row.incarnation, row.holder, row.phase],
-    ...[row.ttlMs, row.weight, row.zone, row.source, row.owner, row.note, row.check],
-    row.sinceS,
-    row.written === undefined ? "" : JSON.stringify(row.written),
-    handText(row.hand),
-    ...[nowS, seq],
-  ];
+function rowSql(row: LeaseRow, nowS: number, seq: number, params: SqlValue[]): string {
+  const text = (value: string): string => textSql(value, params);
+  return `(${wholeSql(row.modId)},${wholeSql(row.cmdId)},${wholeSql(row.ip)},` +
+    `${wholeSql(row.port)},${wholeSql(row.incarnation)},${wholeSql(row.holder)},` +
+    `${text(row.phase)},${wholeSql(row.ttlMs)},${wholeSql(row.weight)},${text(row.zone)},` +
+    `${text(row.source)},${text(row.owner)},${text(row.note)},${text(row.check)},` +
+    `${wholeSql(row.sinceS)},${text(writtenText(row.written))},${text(handText(row.hand))},` +
+    `${nowS},${seq})`;
+}
+
+function writtenText(written: RouteValues | undefined): string {
+  if (written === undefined) return "";
+  const { weight, zone, state } = written;
+  return `{"weight":${weight},"zone":${JSON.stringify(zone)},"state":"${state}"}`;
 }
 
 function handText(hand: OperatorHand): string {
-  const text = JSON.stringify(hand);
-  return text === "{}" ? "" : text;
+  const { weight, zone, state } = hand;
+  if (weight === undefined && zone === undefined && state === undefined) return "";
+  return JSON.stringify(hand);
 }
 
 /** Leases of some nodes. */
@@ -115,26 +124,26 @@ function* leasesOfScript(nodes: readonly NodeKey[], suffix: string): Script<Leas
   }
   const rows: LeaseRow[] = [];
   const terms: string[] = [];
-  const params: SqlValue[] = [];
+  let asked = 0;
   const ask = function* (): Script<void> {
     if (terms.length === 0) return;
     const found = yield {
       sql: `SELECT ${COLUMNS} FROM Lease WHERE ${terms.join(" OR ")}${suffix}`,
-      params: params.slice(),
     };
     for (const row of found) {
       const lease = leaseOf(row);
       if (wanted.has(nodeId(lease))) rows.push(lease);
     }
     terms.length = 0;
-    params.length = 0;
+    asked = 0;
   };
   for (const group of groups.values()) {
     for (const chunk of chunksOf(group, NODES_PER_QUERY)) {
-      const ips = [...new Set(chunk.map(({ ip }) => ip))];
-      terms.push(`(modid = ? AND cmdid = ? AND ip IN ${placeholders(1, ips.length)})`);
-      params.push(chunk[0].modId, chunk[0].cmdId, ...ips);
-      if (params.length >= NODES_PER_QUERY) yield* ask();
+      const ips = [...new Set(chunk.map(({ ip }) => wholeSql(ip)))];
+      const [modId, cmdId] = [wholeSql(chunk[0].modId), wholeSql(chunk[0].cmdId)];
+      terms.push(`(modid = ${modId} AND cmdid = ${cmdId} AND ip IN (${ips.join(",")}))`);
+      asked += ips.length;
+      if (asked >= NODES_PER_QUERY) yield* ask();
     }
   }
   yield* ask();
@@ -233,11 +242,10 @@ function* putLeasesScript(
   nowS: number,
   seq: number,
 ): Script<void> {
-  yield* insertManyScript(
+  yield* insertTextScript(
     `INSERT INTO Lease(${COLUMNS})`,
-    4 + VALUE_COLUMNS.length,
     leases,
-    (row) => valuesOf(row, nowS, seq),
+    (row, params) => rowSql(row, nowS, seq, params),
     1000,
     onConflict(dialect, "modid, cmdid, ip, port", VALUE_COLUMNS),
   );

@@ -23,6 +23,7 @@ import { type PickableNodes, pickableNodes } from "../../model/pickable_nodes.ts
 import type { NamedModule } from "../../model/module_name.ts";
 import {
   NODE_STATES,
+  nodeId,
   type NodeState,
   nodeText,
   PORT_MAX,
@@ -173,15 +174,19 @@ function sameValues(a: RouteRow, b: RouteRow): boolean {
 export function planEdits(stored: readonly StoredRoute[], edits: readonly RouteEdit[]): EditPlan {
   const drafts = new Map<string, NodeDraft>();
   for (const row of stored) {
-    const draft = drafts.get(nodeText(row)) ?? { stored: [], current: row };
-    draft.current = row; // Of several rows of one node the last one counts.
-    draft.stored.push(row);
-    drafts.set(nodeText(row), draft);
+    const id = nodeId(row);
+    const draft = drafts.get(id);
+    if (draft === undefined) drafts.set(id, { stored: [row], current: row });
+    else {
+      draft.current = row; // Of several rows of one node the last one counts.
+      draft.stored.push(row);
+    }
   }
   const touched = new Set<NodeDraft>();
   for (const edit of edits) {
-    const draft = drafts.get(nodeText(edit)) ?? { stored: [], current: undefined };
-    drafts.set(nodeText(edit), draft);
+    const id = nodeId(edit);
+    const draft = drafts.get(id) ?? { stored: [], current: undefined };
+    drafts.set(id, draft);
     applyEdit(draft, edit);
     touched.add(draft);
   }
@@ -201,6 +206,7 @@ function writePlan(drafts: Iterable<NodeDraft>): EditPlan {
     if (stored.length === 0) {
       plan.inserts.push(current);
       changed.push(current);
+      continue;
     }
     const { weight, zone, state } = current;
     const same = JSON.stringify([weight, zone, state]);

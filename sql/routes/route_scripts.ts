@@ -17,6 +17,7 @@ import {
   forUpdate,
   insertIgnore,
   insertManyScript,
+  insertTextScript,
   moduleKeyOf,
   numberOf,
   onConflict,
@@ -25,6 +26,8 @@ import {
   type SqlRow,
   type SqlValue,
   textOf,
+  textSql,
+  wholeSql,
 } from "../drivers/sql_script.ts";
 import {
   type EditResult,
@@ -455,17 +458,14 @@ function* writePlanScript(shape: SchemaShape, plan: EditPlan): Script<void> {
 function* insertRoutesScript(shape: SchemaShape, inserts: readonly RouteRow[]): Script<void> {
   const extras = shape.routeExtras;
   const columns = "modid, cmdid, serverip, serverport" + (extras ? ", weight, zone, state" : "");
-  yield* insertManyScript(
+  yield* insertTextScript(
     `INSERT INTO RouteData(${columns})`,
-    extras ? 7 : 4,
     inserts,
-    ({ modId, cmdId, ip, port, weight, zone, state }) => [
-      modId,
-      cmdId,
-      ip,
-      port,
-      ...(extras ? [weight, zone, state] : []),
-    ],
+    ({ modId, cmdId, ip, port, weight, zone, state }, params) => {
+      const key = [modId, cmdId, ip, port].map(wholeSql).join(",");
+      if (!extras) return `(${key})`;
+      return `(${key},${wholeSql(weight)},${textSql(zone, params)},${textSql(state, params)})`;
+    },
   );
 }
 

@@ -30,6 +30,11 @@ export function testLeaseConformance(define: Define): void {
     const rows = [
       lease(7777),
       lease(7778, { hand: { state: "off", weight: 0, zone: "b" }, written: undefined }),
+      lease(7779, {
+        ...{ zone: "o'\\\"?", owner: "'; DROP TABLE Lease; -- ", check: "http:/a?b=c'd" },
+        ...{ note: '{"a":"\\u0000 \\\\ it\'s ?"}', written: { ...ROUTE, zone: "/* '? */" } },
+      }),
+      lease(7780, { zone: "plain-1", note: '{"b":"-- /* x */ ;%"}', written: undefined }),
     ];
     const before = await store.routeMark();
     const { changed, seq } = await write(store, {
