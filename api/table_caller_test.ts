@@ -13,7 +13,7 @@ import {
   frameGetHostResponse,
 } from "../proto/codec.ts";
 import { MessageId, RetCode } from "../proto/message_ids.ts";
-import { OUTCOME_BYTES, OutcomeField } from "../proto/table_layout.ts";
+import { OUTCOME_BYTES, OutcomeField, RUN_TAG } from "../proto/table_layout.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { openFileMaps } from "../reactor/runtime/file_maps.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
@@ -106,11 +106,16 @@ function outcomesOf({ received }: FakeAgent): Told[] {
   return received.filter(({ msgId }) => msgId === MessageId.BatchedReport).flatMap(({ body }) => {
     const { outcomes } = decodeBatchedReport(body);
     const view = new DataView(outcomes.buffer, outcomes.byteOffset, outcomes.length);
-    return Array.from({ length: outcomes.length / OUTCOME_BYTES }, (_, i) => ({
-      modId: view.getUint32(i * OUTCOME_BYTES + OutcomeField.ModId, true),
-      port: view.getUint16(i * OUTCOME_BYTES + OutcomeField.Port, true),
-      retcode: view.getInt32(i * OUTCOME_BYTES + OutcomeField.RetCode, true),
-    }));
+    return Array.from({ length: outcomes.length / OUTCOME_BYTES }, (_, i): Told[] => {
+      const at = i * OUTCOME_BYTES;
+      const modId = view.getUint32(at + OutcomeField.ModId, true);
+      const port = view.getUint16(at + OutcomeField.Port, true);
+      const code = view.getInt32(at + OutcomeField.RetCode, true);
+      const isRun = (view.getUint16(at + OutcomeField.Tag, true) & RUN_TAG) !== 0;
+      return isRun
+        ? new Array(code).fill({ modId, port, retcode: 0 })
+        : [{ modId, port, retcode: code }];
+    }).flat();
   });
 }
 
@@ -131,6 +136,8 @@ test("picks come from the table, outcomes go out in batches", async ({ agent, cl
     what: "all outcomes",
   });
   assert.equal(outcomesOf(agent).filter(({ retcode }) => retcode === 7).length, 1);
+  const batches = agent.received.filter(({ msgId }) => msgId === MessageId.BatchedReport);
+  assert.ok(batches.some(({ body }) => body.length < 30 * OUTCOME_BYTES), "equal ones are one");
   assert.equal(asked(agent), 0, "nobody was asked");
   assert.equal(agent.received.some(({ msgId }) => msgId === MessageId.ReportRequest), false);
   assert.equal(one.stats.tablePicks, 30);
