@@ -14,7 +14,7 @@ import {
 } from "../proto/table_layout.ts";
 
 /** Records that leave at once. */
-export const BATCH_RECORDS = 128;
+export const BATCH_RECORDS = 512;
 
 /** Places that say which record may be that of a node; two nodes of one place take it in turn. */
 const PLACES = 1024;
@@ -56,7 +56,7 @@ export class OutcomeBatcher {
   readonly #view = new DataView(this.#records.buffer);
   readonly #failing = new Set<string>();
   /** Numbers of records; what is left of an earlier batch names another one, or none. */
-  readonly #places = new Uint8Array(PLACES);
+  readonly #places = new Uint16Array(PLACES);
   /** The agent takes runs: what goes well again is added to a record that waits. */
   takesRuns = false;
   /** Records that wait, and the outcomes in them. */

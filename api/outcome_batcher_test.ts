@@ -46,7 +46,7 @@ function makeBatcher(): { batcher: OutcomeBatcher; clock: ManualClock; sent: Sen
 const outcome = (ip: number, retcode = 0) =>
   ({ modId: 1, cmdId: 2, ip, port: 80, retcode, timeMs: 3 }) as const;
 
-test("outcomes leave after 10 ms, or when there are 128", () => {
+test("outcomes leave after 10 ms, or when there are 512", () => {
   const { batcher, clock, sent } = makeBatcher();
   batcher.add(outcome(1));
   clock.advance(BATCH_WAIT_MS - 1);
@@ -58,8 +58,8 @@ test("outcomes leave after 10 ms, or when there are 128", () => {
   const { sender, first, count } = sent[1];
   assert.deepEqual([sender, first, count], [sent[0].sender, 2, BATCH_RECORDS]);
   clock.advance(BATCH_WAIT_MS);
-  assert.deepEqual([sent.at(-1)?.first, sent.at(-1)?.count], [130, 1]);
-  assert.equal(batcher.count, 131);
+  assert.deepEqual([sent.at(-1)?.first, sent.at(-1)?.count], [2 + BATCH_RECORDS, 1]);
+  assert.equal(batcher.count, 3 + BATCH_RECORDS);
   clock.advance(1000);
   assert.equal(sent.length, 3);
 });

@@ -131,8 +131,8 @@ export interface HostPool {
  * second; only `detection/` and the module write them.
  */
 export class Host implements Linked<Host> {
-  // What a call in the caller's own process reads stands first, together: with many nodes each one
-  // meets a node that is in no cache of the processor.
+  // What calls read and write stands first, together: with many nodes each call meets a node that is
+  // in no cache of the processor, and pays for each piece of 64 bytes. First picks, then outcomes.
   /** `ip` as the signed number of the same bits, which engines keep in place. */
   readonly signedIp: number;
   readonly port: number;
@@ -141,37 +141,26 @@ export class Host implements Linked<Host> {
   /** Whatever the program around the balancer keeps with the node; the balancer leaves it alone. */
   attached: unknown = undefined;
   next: Host = this;
-  readonly ip: number;
-  prev: Host = this;
-  list: HostList<Host> | undefined = undefined;
 
-  readonly owner: HostOwner;
-  /** As the route says. */
-  weight = WEIGHT_DEFAULT;
-  zone = "";
-  state: NodeState = "on";
-  /** Weight that policies go by now: less than `weight` while the node's share grows. */
-  pickWeight = WEIGHT_DEFAULT;
   /** True when the rules hold the node for overload; it may be in use all the same. */
   judged = false;
-  /** The pool the node is picked from; undefined while it gets probes only, or nothing. */
-  pool: HostPool | undefined = undefined;
-  /** Place in the tables of the pool's policy; -1 = in none. Written by policies only. */
-  slot = -1;
+  /** When time alone changes something: the end of the window or of overload; Infinity = never. */
+  dueMs = Infinity;
   /** What the original rules do not need; made when the module asks for it. */
   stats: NodeStatistics | undefined = undefined;
-  // A call that goes well touches nothing of that, for what it costs to fetch it from memory: it is
+  /** `stats.callers` is there. */
+  hasCallers = false;
+  /** True while something waits to be reported. */
+  dirty = false;
+  /** Place in its bucket of {@linkcode ActiveHosts}; -1 = not there. */
+  activeIndex = -1;
+  // A call that goes well touches nothing of `stats`, for what it costs to fetch it from memory: it is
   // counted here until the piece of time ends, or a call shows more.
   /** Calls that went well in the piece of `evidencePiece` and are not yet in the evidence. */
   evidenceCalls = 0;
   evidencePiece = 0;
-  /** `stats.callers` is there. */
-  hasCallers = false;
-
   /** Virtual successes: with `verr`, what decides. */
   vsucc = 0;
-  /** Virtual failures, each counted by its weight. */
-  verr = 0;
   /** Real successes of this window or state: what is reported. */
   rsucc = 0;
   /** Real failures of this window or state. */
@@ -180,32 +169,41 @@ export class Host implements Linked<Host> {
   continSucc = 0;
   /** Failures in a row. */
   continErr = 0;
-  /** When the present state began; windows are counted from here. Milliseconds. */
-  sinceMs: number;
-  /** When time alone changes something: the end of the window or of overload; Infinity = never. */
-  dueMs = Infinity;
-  /** Small windows running that were bad. */
-  badWindows = 0;
-
   /** Successes since the agent knows the node; never falls. */
   succTotal = 0;
-  /** Failures since the agent knows the node; never falls. */
-  errTotal = 0;
   /** Calls of both kinds whose time was told; never falls. */
   timedTotal = 0;
   /** What those calls took together; never falls. Milliseconds. */
   timeMsTotal = 0;
-
-  /** True while something waits to be reported. */
-  dirty = false;
   /** `rsucc` as it was at the last counted call, before a reset could hide it. */
   reportSucc = 0;
   /** `rerr` as it was at the last counted call. */
   reportErr = 0;
 
-  /** Place in its bucket of {@linkcode ActiveHosts}; -1 = not there. */
-  activeIndex = -1;
+  readonly ip: number;
+  prev: Host = this;
+  list: HostList<Host> | undefined = undefined;
+  readonly owner: HostOwner;
+  /** As the route says. */
+  weight = WEIGHT_DEFAULT;
+  zone = "";
+  state: NodeState = "on";
+  /** Weight that policies go by now: less than `weight` while the node's share grows. */
+  pickWeight = WEIGHT_DEFAULT;
+  /** The pool the node is picked from; undefined while it gets probes only, or nothing. */
+  pool: HostPool | undefined = undefined;
+  /** Place in the tables of the pool's policy; -1 = in none. Written by policies only. */
+  slot = -1;
+  /** Virtual failures, each counted by its weight. */
+  verr = 0;
+  /** Failures since the agent knows the node; never falls. */
+  errTotal = 0;
+  /** When the present state began; windows are counted from here. Milliseconds. */
+  sinceMs: number;
+  /** Small windows running that were bad. */
+  badWindows = 0;
   activeBucket = 0;
+
   constructor(ip: number, port: number, owner: HostOwner, sinceMs: number) {
     this.signedIp = ip | 0;
     this.ip = ip;

@@ -1,4 +1,4 @@
-// Shell. Outcomes in batches: 128 records at once, or after 10 ms, or when a node fails for the first time.
+// Shell. Outcomes in batches: 512 records at once, or after 10 ms, or when a node fails for the first time.
 
 #include "caller.h"
 
@@ -171,9 +171,9 @@ typedef struct lars_record {
 static inline bool add_to_run(lars_batch *batch, uint8_t *records, const lars_record *record) {
   uint32_t hash = (record->ip ^ record->port_and_tag) * 0x9e3779b1u ^
                   (record->modid + record->cmdid) * 0x85ebca6bu ^ record->time_ms * 0x2c1b3c6du;
-  uint8_t *place = &batch->run_places[(hash ^ hash >> 15) >> 8 & (LARS_RUN_PLACES - 1)];
+  uint16_t *place = &batch->run_places[(hash ^ hash >> 15) >> 8 & (LARS_RUN_PLACES - 1)];
   int known = *place;
-  *place = (uint8_t)batch->count;
+  *place = (uint16_t)batch->count;
   if (known < batch->behind_failures || known >= batch->count) return false;
   lars_record run;
   uint8_t *at = records + known * LARS_OUTCOME_BYTES;
@@ -181,7 +181,7 @@ static inline bool add_to_run(lars_batch *batch, uint8_t *records, const lars_re
   if (run.ip != record->ip || (run.port_and_tag & ~LARS_RUN) != record->port_and_tag ||
       run.modid != record->modid || run.cmdid != record->cmdid || run.time_ms != record->time_ms)
     return false;
-  *place = (uint8_t)known;
+  *place = (uint16_t)known;
   run.code_or_count = (run.port_and_tag & LARS_RUN) != 0 ? run.code_or_count + 1 : 2;
   run.port_and_tag |= LARS_RUN;
   memcpy(at, &run, sizeof run);

@@ -21,7 +21,7 @@
 enum {
   LARS_PORTS = 3,
   /** Records in a batch, which is sent when they are there, and outcomes of all its runs. */
-  LARS_BATCH_RECORDS = 128,
+  LARS_BATCH_RECORDS = 512,
   LARS_BATCH_OUTCOMES_MAX = 65536,
   /** Places that say which record may be that of a node. */
   LARS_RUN_PLACES = 1024,
@@ -87,7 +87,7 @@ typedef struct lars_batch {
   /** Records that wait, outcomes in them, and the first record behind all failures. */
   int count, outcomes, behind_failures;
   /** Numbers of records; one that is left of an earlier batch is another's, or none. */
-  uint8_t run_places[LARS_RUN_PLACES];
+  uint16_t run_places[LARS_RUN_PLACES];
   bool running, sleeping, closing;
   pthread_t thread;
   int failing_count;

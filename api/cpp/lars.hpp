@@ -704,7 +704,7 @@ inline bool lars_seal_is_answer(const lars_secret *secret, const lars_sealer *se
 enum {
   LARS_PORTS = 3,
   /** Records in a batch, which is sent when they are there, and outcomes of all its runs. */
-  LARS_BATCH_RECORDS = 128,
+  LARS_BATCH_RECORDS = 512,
   LARS_BATCH_OUTCOMES_MAX = 65536,
   /** Places that say which record may be that of a node. */
   LARS_RUN_PLACES = 1024,
@@ -770,7 +770,7 @@ typedef struct lars_batch {
   /** Records that wait, outcomes in them, and the first record behind all failures. */
   int count, outcomes, behind_failures;
   /** Numbers of records; one that is left of an earlier batch is another's, or none. */
-  uint8_t run_places[LARS_RUN_PLACES];
+  uint16_t run_places[LARS_RUN_PLACES];
   bool running, sleeping, closing;
   pthread_t thread;
   int failing_count;
@@ -2650,7 +2650,7 @@ inline void lars_mapping_close(lars_caller *caller) {
   caller->mapping = NULL;
 }
 
-// Shell. Outcomes in batches: 128 records at once, or after 10 ms, or when a node fails for the first time.
+// Shell. Outcomes in batches: 512 records at once, or after 10 ms, or when a node fails for the first time.
 
 inline void lars_condition_init(pthread_cond_t *condition) {
   pthread_condattr_t attributes;
@@ -2814,9 +2814,9 @@ typedef struct lars_record {
 inline bool add_to_run(lars_batch *batch, uint8_t *records, const lars_record *record) {
   uint32_t hash = (record->ip ^ record->port_and_tag) * 0x9e3779b1u ^
                   (record->modid + record->cmdid) * 0x85ebca6bu ^ record->time_ms * 0x2c1b3c6du;
-  uint8_t *place = &batch->run_places[(hash ^ hash >> 15) >> 8 & (LARS_RUN_PLACES - 1)];
+  uint16_t *place = &batch->run_places[(hash ^ hash >> 15) >> 8 & (LARS_RUN_PLACES - 1)];
   int known = *place;
-  *place = (uint8_t)batch->count;
+  *place = (uint16_t)batch->count;
   if (known < batch->behind_failures || known >= batch->count) return false;
   lars_record run;
   uint8_t *at = records + known * LARS_OUTCOME_BYTES;
@@ -2824,7 +2824,7 @@ inline bool add_to_run(lars_batch *batch, uint8_t *records, const lars_record *r
   if (run.ip != record->ip || (run.port_and_tag & ~LARS_RUN) != record->port_and_tag ||
       run.modid != record->modid || run.cmdid != record->cmdid || run.time_ms != record->time_ms)
     return false;
-  *place = (uint8_t)known;
+  *place = (uint16_t)known;
   run.code_or_count = (run.port_and_tag & LARS_RUN) != 0 ? run.code_or_count + 1 : 2;
   run.port_and_tag |= LARS_RUN;
   memcpy(at, &run, sizeof run);

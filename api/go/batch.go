@@ -1,4 +1,4 @@
-// Shell. Outcomes in batches: 128 records at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
+// Shell. Outcomes in batches: 512 records at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
 
 package lars
 
@@ -15,7 +15,7 @@ import (
 const (
 	idBatchedReport = 83
 	// Records that are sent as soon as so many wait; and how long the first one may wait.
-	batchRecords = 128
+	batchRecords = 512
 	batchWait    = 10 * time.Millisecond
 	// failingMax: nodes known as failing; first failures of further ones wait with the batch.
 	failingMax = 1024
@@ -55,7 +55,7 @@ type batch struct {
 	outcomes       uint64
 	behindFailures int
 	// places are numbers of records; one that is left of an earlier batch is another's, or none.
-	places    [runPlaces]uint8
+	places    [runPlaces]uint16
 	takesRuns bool
 	// isTimed: a timer will send what waits.
 	isTimed bool
@@ -124,7 +124,7 @@ func (b *batch) addToRun(one *record) bool {
 		(one.module.modID+one.module.cmdID)*0x85ebca6b ^ one.timeMs*0x2c1b3c6d
 	place := &b.places[(hash^hash>>15)>>8%runPlaces]
 	known, count := int(*place), b.length/recordBytes
-	*place = uint8(count)
+	*place = uint16(count)
 	if known < b.behindFailures || known >= count {
 		return false
 	}
@@ -137,7 +137,7 @@ func (b *batch) addToRun(one *record) bool {
 	if !isSame {
 		return false
 	}
-	*place = uint8(known)
+	*place = uint16(known)
 	run := uint32(2)
 	if node>>32&runMark != 0 {
 		run = binary.LittleEndian.Uint32(at[16:]) + 1

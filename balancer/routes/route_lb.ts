@@ -256,6 +256,18 @@ export class RouteLb {
   }
 
   /**
+   * Reads what a report of a node is about to read and write, and changes nothing: who does so for some
+   * reports before the first of them waits for the memory of all at once.
+   *
+   * @returns a number that means nothing.
+   */
+  touch(modId: number, cmdId: number, ip: number, port: number): number {
+    const host = this.#modules.get(modId, cmdId)?.balance?.findHost(ip, port);
+    if (host === undefined) return 0;
+    return (host.dueMs > 0 ? 1 : 0) + host.vsucc + host.timedTotal;
+  }
+
+  /**
    * Counts calls that went well and took the same time, as {@linkcode reportPlanned} counts each.
    *
    * @param count 1 or more.

@@ -1,4 +1,4 @@
-# Shell. Outcomes in batches: 128 records at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
+# Shell. Outcomes in batches: 512 records at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
 from __future__ import annotations
 
 import os
@@ -15,26 +15,27 @@ from ._wire import bytes_field, frame, unsigned_field
 
 BATCHED_REPORT = 83
 #: Records that are sent as soon as so many wait; and how long the first one may wait.
-BATCH_RECORDS = 128
+BATCH_RECORDS = 512
+#: Records that are looked through as soon as so many have come: equal ones become one.
+GATHERED = 256
 BATCH_MS = 10
 #: Outcomes of a batch, all those of runs: it is sent before there are more.
 BATCH_OUTCOMES_MAX = 65_536
 #: Nodes known as failing; first failures of further ones wait with the batch.
 FAILING_MAX = 1024
 
-#: Records of a datagram, as many as an agent takes.
+#: Bytes of a record, and records of a datagram, as many as an agent takes.
+RECORD_BYTES = 24
 RECORDS_MAX = 2700
+
+#: Where more than this share of records is unlike all others, so many next ones are not looked through.
+SAVED_SHARE = 0.7
+SKIPS = 15
 
 TIME_UNKNOWN = 0xFFFFFFFF
 
 #: Nodes known by address and port; of more all are forgotten, and made anew.
 NODES_MAX = 65_536
-
-#: Successes whose records are kept; of more all are forgotten, and made anew.
-SUCCESSES_MAX = 65_536
-
-#: What a success is kept by: modid, cmdid, address, port, and milliseconds, as the caller gave them.
-Success = Tuple[int, int, str, int, Optional[float]]
 
 #: Modid, cmdid, node, return code and time as a record; raises a RecordError where one does not fit.
 pack_record = struct.Struct("<IIQiI").pack
@@ -55,13 +56,15 @@ class Batch:
         #: Called when records wait that nobody is to send yet: sees to it that `flush` is called 10 ms
         #: later.
         self.on_first: Callable[[], None] = lambda: None
-        #: Nodes as the table has them, by address and port, while there is a table and none fails: a
+        #: Nodes as the table has them, by address, then by port, while there is a table and none fails: a
         #: success of such a node says nothing but itself. Always the same dictionary.
-        self.plain_nodes: Dict[Tuple[str, int], int] = {}
-        #: Their records, of nodes that are in `plain_nodes`. Always the same dictionary.
-        self.successes: Dict[Success, bytes] = {}
+        self.plain_nodes: Dict[str, Dict[int, int]] = {}
+        self._plain_count = 0
         #: Records that are to be sent. Whoever puts one there calls `added`. Always the same list.
         self.waiting: List[bytes] = []
+        #: Not empty: `flush` is going to be called. Not told by how many wait: two threads that put a record
+        #: there at once would both find two. Always the same list, as clients look at it.
+        self.timed: List[bool] = []
         self._address: Optional[Tuple[str, int]] = None
         self._takes_runs = False
         self._begin()
@@ -69,15 +72,16 @@ class Batch:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self.waiting.clear()
-        #: Records that were looked through, in order: those before the latest failure, and how often each of
-        #: those behind it came.
+        #: What is to be sent as it is, in order, its records, and the outcomes in them; and records behind
+        #: it to which equal ones are added, by how often they came.
         self._settled: List[bytes] = []
+        self._settled_records = 0
         self._settled_count = 0
         self._runs: Counter[bytes] = Counter()
         self._runs_count = 0
-        #: `flush` is going to be called. Not told by how many wait: two threads that put a record there at
-        #: once would both find two.
-        self.is_timed = False
+        #: So often records are not looked through, as few were equal lately.
+        self._skips = 0
+        self.timed.clear()
         #: Nodes whose last outcome was a failure.
         self.failing: Set[Tuple[int, int, int]] = set()
         self._socket: Optional[socket.socket] = None
@@ -108,8 +112,7 @@ class Batch:
                 # What this thread has put there before goes before it.
                 self._gather()
                 self._settle()
-                self._settled.append(record)
-                self._settled_count += 1
+                self._keep(record, 1, 1)
             if self._is_first_failure((mod_id, cmd_id, node)):
                 self.flush()
                 return
@@ -121,46 +124,28 @@ class Batch:
 
     def added(self) -> None:
         """A record was put to those that wait."""
-        if len(self.waiting) >= BATCH_RECORDS or len(self._settled) >= BATCH_RECORDS:
+        if len(self.waiting) >= GATHERED or self._settled_records >= BATCH_RECORDS:
             with self._lock:
                 self._gather()
-                records = len(self._settled) + len(self._runs)
+                records = self._settled_records + len(self._runs)
                 outcomes = self._settled_count + self._runs_count
-                if records >= BATCH_RECORDS or outcomes >= BATCH_OUTCOMES_MAX - BATCH_RECORDS:
+                if records >= BATCH_RECORDS or outcomes >= BATCH_OUTCOMES_MAX - GATHERED:
                     self._send_all()
-        if not self.is_timed:
-            self.is_timed = True
+        if not self.timed:
+            self.timed.append(True)
             self.on_first()
 
     def node_is_plain(self, ip: str, port: int, node: int) -> None:
         """From now on successes of this node need only be put to the records that wait."""
-        if len(self.plain_nodes) >= NODES_MAX:
+        if self._plain_count >= NODES_MAX:
             self.forget_plain()
-        self.plain_nodes[ip, port] = node
+        self.plain_nodes.setdefault(ip, {})[port] = node
+        self._plain_count += 1
 
     def forget_plain(self) -> None:
         """From now on successes say more."""
-        self.successes.clear()
         self.plain_nodes.clear()
-
-    def success(self, key: Success) -> Optional[bytes]:
-        """The record of a success of a plain node, kept from now on; None: it is none, or cannot be."""
-        mod_id, cmd_id, ip, port, timecost_ms = key
-        node = self.plain_nodes.get((ip, port))
-        if node is None:
-            return None
-        time_ms = TIME_UNKNOWN if timecost_ms is None else timecost_ms
-        try:
-            record = pack_record(mod_id, cmd_id, node, 0, time_ms)
-        except (RecordError, TypeError):
-            return None
-        if len(self.successes) >= SUCCESSES_MAX:
-            self.successes.clear()
-        self.successes[key] = record
-        if not self.plain_nodes:
-            # Another thread has forgotten them meanwhile.
-            self.successes.clear()
-        return record
+        self._plain_count = 0
 
     def add_use(self, mod_id: int, cmd_id: int) -> None:
         """The module is in use."""
@@ -177,7 +162,7 @@ class Batch:
     def flush(self) -> None:
         """Sends what waits."""
         # Before it is looked what waits: whoever comes later sees to it himself.
-        self.is_timed = False
+        self.timed.clear()
         with self._lock:
             self._gather()
             self._send_all()
@@ -188,41 +173,50 @@ class Batch:
         records = waiting[:]
         # What others add meanwhile comes behind these.
         del waiting[: len(records)]
-        if self._takes_runs:
-            self._runs.update(records)
-            self._runs_count += len(records)
-        else:
-            self._settled += records
-            self._settled_count += len(records)
+        if not self._takes_runs or self._skips > 0:
+            self._skips -= 1
+            self._settle()
+            self._keep(b"".join(records), len(records), len(records))
+            return
+        before = len(self._runs)
+        self._runs.update(records)
+        self._runs_count += len(records)
+        new = len(self._runs) - before
+        if new > SAVED_SHARE * len(records) and len(records) >= GATHERED:
+            self._skips = SKIPS
 
     def _settle(self) -> None:
         """No success is added to a record that waits from now on."""
         if not self._runs:
             return
-        if len(self._runs) == self._runs_count:
-            self._settled += self._runs
-        else:
-            for record, count in self._runs.items():
-                if count == 1 or record[12:14] == _NO_PORT:
-                    self._settled += [record] * count
-                else:
-                    self._settled.append(record[:14] + _pack_run(_RUN_TAG, count) + record[20:])
-        self._settled_count += self._runs_count
+        records: List[bytes] = []
+        for record, count in self._runs.items():
+            if count == 1 or record[12:14] == _NO_PORT:
+                records += [record] * count
+            else:
+                records.append(record[:14] + _pack_run(_RUN_TAG, count) + record[20:])
+        self._keep(b"".join(records), len(records), self._runs_count)
         self._runs.clear()
         self._runs_count = 0
 
+    def _keep(self, content: bytes, records: int, outcomes: int) -> None:
+        self._settled.append(content)
+        self._settled_records += records
+        self._settled_count += outcomes
+
     def _send_all(self) -> None:
         self._settle()
-        records, count = self._settled, self._settled_count
-        self._settled, self._settled_count = [], 0
-        if len(records) <= RECORDS_MAX:
-            if records:
-                self._send(b"".join(records), count)
+        content, count = b"".join(self._settled), self._settled_count
+        self._settled = []
+        self._settled_records = self._settled_count = 0
+        if len(content) <= RECORDS_MAX * RECORD_BYTES:
+            if content:
+                self._send(content, count)
             return
-        # Only where no runs are taken, or threads have failed all at once.
-        for at in range(0, len(records), BATCH_RECORDS):
-            part = records[at : at + BATCH_RECORDS]
-            self._send(b"".join(part), sum(map(_count_of, part)))
+        # Only when many threads were late to send.
+        for at in range(0, len(content), BATCH_RECORDS * RECORD_BYTES):
+            part = content[at : at + BATCH_RECORDS * RECORD_BYTES]
+            self._send(part, _outcomes_in(part))
 
     def close(self) -> None:
         """Sends what waits, and frees the socket."""
@@ -277,9 +271,12 @@ class Batch:
         self._first = 0
 
 
-def _count_of(record: bytes) -> int:
-    """Outcomes that a record stands for."""
-    return int.from_bytes(record[16:20], "little") if record[15] & _RUN_TAG >> 8 else 1
+def _outcomes_in(records: bytes) -> int:
+    count = 0
+    for at in range(0, len(records), RECORD_BYTES):
+        is_run = records[at + 15] & _RUN_TAG >> 8
+        count += int.from_bytes(records[at + 16 : at + 20], "little") if is_run else 1
+    return count
 
 
 class FlushThread:

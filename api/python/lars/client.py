@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Callable, Dict, List, Optional, Type, TypeVar
 
 from . import _options as options
-from ._batch import BATCH_RECORDS, FlushThread
+from ._batch import GATHERED, TIME_UNKNOWN, FlushThread, RecordError, pack_record
 from ._call import Attempt
 from ._effects import Ask, Effect, Latch, Run, Sleep, Wait
 from ._errors import OverloadError
@@ -111,8 +111,9 @@ class Client:
         self._flusher = FlushThread(self._flows.batch)
         self._table = self._flows.table
         self._batch = self._flows.batch
-        self._successes = self._batch.successes
+        self._plain_nodes = self._batch.plain_nodes
         self._waiting = self._batch.waiting
+        self._timed = self._batch.timed
         remember_client(self)
 
     @property
@@ -187,17 +188,15 @@ class Client:
         """
         if retcode == 0:
             # The way of nearly all outcomes, as short as it can be.
-            key = (mod_id, cmd_id, ip, port, timecost_ms)
+            time_ms = TIME_UNKNOWN if timecost_ms is None else timecost_ms
             try:
-                record = self._successes[key]
-            except KeyError:
-                record = self._batch.success(key)
-            except TypeError:
-                record = None
-            if record is not None:  # else the long way does it, or says what is wrong
+                record = pack_record(mod_id, cmd_id, self._plain_nodes[ip][port], 0, time_ms)
+            except (KeyError, RecordError, TypeError):
+                pass  # the long way does it, or says what is wrong
+            else:
                 waiting = self._waiting
                 waiting.append(record)
-                if len(waiting) >= BATCH_RECORDS or not self._batch.is_timed:
+                if len(waiting) >= GATHERED or not self._timed:
                     self._batch.added()
                 return
         self._flows.report(mod_id, cmd_id, ip, port, retcode, timecost_ms)

@@ -40,6 +40,15 @@ def records_of(agent: FakeAgent) -> List[Record]:
     return found
 
 
+def stop_sending(client: lars.Client) -> None:
+    """From now on a batch is sent when it is full, or the client closes."""
+    client._flusher.close()
+    thread = client._flusher._thread
+    if thread is not None:
+        thread.join()
+    client._flows.batch.flush()
+
+
 def outcomes_of(agent: FakeAgent) -> List[Record]:
     """Records that are outcomes of calls."""
     return [one for one in records_of(agent) if one[2] >> 32 & 0xFFFF]
@@ -338,8 +347,7 @@ class Batches(TableCase):
         file.write()
         client = self.client()
         client.get_host(1, 1)
-        client._flusher.close()  # nothing else sends
-        client._flows.batch.flush()
+        stop_sending(client)
         for host in (1, 2, 1, 1, 2, 1):
             client.report(1, 1, f"0.0.0.{host}", 80, 0, 3)
         client.report(1, 1, "0.0.0.1", 80, 0, 4)
@@ -386,8 +394,7 @@ class Batches(TableCase):
         file.write()
         client = self.client()
         client.get_host(1, 1)
-        client._flusher.close()  # nothing else sends
-        client._flows.batch.flush()
+        stop_sending(client)
         for number in range(70_000):
             client.report(1, 1, f"0.0.0.{1 + number % 3}", 80, 0, number % 2)
         client.close()

@@ -1,4 +1,4 @@
-// Shell. Outcomes in batches: 128 records at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
+// Shell. Outcomes in batches: 512 records at once, or after 10 ms, or when a node fails: proto/batched_reports.md.
 package lars.client;
 
 import java.io.IOException;
@@ -18,7 +18,7 @@ import java.util.concurrent.locks.LockSupport;
 final class Batch {
   static final int MESSAGE_ID = 83;
   /** Records that are sent as soon as so many wait; and how long the first one may wait. */
-  static final int RECORDS_MAX = 128;
+  static final int RECORDS_MAX = 512;
   /** Outcomes of all runs of a batch. */
   private static final int OUTCOMES_MAX = 65_536;
   /** Mark of a record that stands for several outcomes, in its node. */
