@@ -13,7 +13,7 @@ import {
   type RelayMailPut,
 } from "../../proto/codec.ts";
 import { LarsError, messageOf, StoreError } from "../../reactor/errors.ts";
-import { type Logger, LogRateLimiter } from "../../reactor/log.ts";
+import type { Logger } from "../../reactor/log.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
 import {
   type Mail,
@@ -26,6 +26,7 @@ import {
   type PrunedMail,
 } from "../../sql/mail/mail_store.ts";
 import { checkMail, checkMailName } from "../../sql/mail/mail_scripts.ts";
+import { RareWarnings } from "./rare_warnings.ts";
 import type { MailChange, MailChanges } from "../people/mail_room.ts";
 import { type IndexedBox, type IndexedMail, MailIndex, mailKey } from "./mail_index.ts";
 import { LOG_ENTRY_BYTES_MAX, LogFullError, type MailLog } from "./mail_log.ts";
@@ -46,8 +47,9 @@ export const EDIT_MS_MAX = 5_000;
 /** An entry that was appended and not heard of by then means that the log is followed no more. */
 const DEAF_MS = 2_000;
 
-/** Pause before the log is looked for again. */
+/** Pause before the log is looked for again, and how often that is nothing to tell. */
 const RETRY_MS = 500;
+const QUIET_TRIES = 4;
 
 /** Entries that could not be removed and are tried again; a further one stays until a relay starts anew. */
 const LEFT_OVER_MAX = 10_000;
@@ -91,7 +93,7 @@ export class LogMailStore implements MailStore, MailChanges {
   /** What the attempts of edits that are under way have done. */
   readonly #tallies = new Map<string, { ended: number }>();
   readonly #waiters = new Set<Waiter>();
-  readonly #logLimiter: LogRateLimiter;
+  readonly #warnings: RareWarnings;
   #epoch = 0;
   #attempts = 0;
   #hear: ((change: MailChange) => void) | undefined;
@@ -109,7 +111,7 @@ export class LogMailStore implements MailStore, MailChanges {
 
   constructor(options: LogMailStoreOptions) {
     this.#options = options;
-    this.#logLimiter = new LogRateLimiter(options.clock);
+    this.#warnings = new RareWarnings(options.clock, options.logger);
   }
 
   /** Entries of the log that are known, and mailboxes. */
@@ -125,14 +127,16 @@ export class LogMailStore implements MailStore, MailChanges {
   async start(): Promise<void> {
     const { log, clock } = this.#options;
     this.#follow();
-    while (!this.#closed) {
+    for (let tries = 1; !this.#closed; tries++) {
       try {
         const { epoch, last } = await log.span();
         this.#epoch = epoch;
         await this.#reach(last, Infinity);
+        this.#warnings.clear();
         return this.#opened();
       } catch (error) {
-        this.#warn("The log of messages could not be read", error);
+        // The servers may just not be connected to yet.
+        if (tries >= QUIET_TRIES) this.#warn("The log of messages could not be read", error);
         await sleep(clock, RETRY_MS);
       }
     }
@@ -424,7 +428,7 @@ export class LogMailStore implements MailStore, MailChanges {
       entry = decodeRelayMailEntry(body);
     } catch (error) {
       // Nobody who follows the rules writes such: passing it over harms no mailbox.
-      this.#warn(`Entry ${seq} of the log of messages cannot be read`, error);
+      this.#warn("An entry of the log of messages cannot be read", `${seq}: ${messageOf(error)}`);
       this.#index.skipTo(seq);
       return this.#wake();
     }
@@ -461,7 +465,7 @@ export class LogMailStore implements MailStore, MailChanges {
     if (body === undefined) {
       // Somebody has taken it, and this relay has not heard of it yet.
       if (this.#index.box(name).waiting.has(seq)) {
-        this.#warn(`Message ${seq} of ${name}`, `entry ${entrySeq} is not in the log any more`);
+        this.#warn("A message is not in the log any more", `${seq} of ${name}, entry ${entrySeq}`);
       }
       return undefined;
     }
@@ -520,9 +524,7 @@ export class LogMailStore implements MailStore, MailChanges {
   }
 
   #warn(what: string, error: unknown): void {
-    const held = this.#logLimiter.admit(what.replace(/\d+/g, ""));
-    if (held === undefined) return;
-    this.#options.logger.warn(what, { error: messageOf(error), ...held });
+    this.#warnings.warn(what, error);
   }
 }
 

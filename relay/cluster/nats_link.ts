@@ -14,9 +14,10 @@ import {
 } from "@nats-io/jetstream";
 import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/transport-node";
 import { messageOf, StoreError } from "../../reactor/errors.ts";
-import { type Logger, LogRateLimiter } from "../../reactor/log.ts";
+import type { Logger } from "../../reactor/log.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
 import { LogFullError, type LogSpan, type MailLog } from "./mail_log.ts";
+import { RareWarnings } from "./rare_warnings.ts";
 import type { RelayBus } from "./relay_bus.ts";
 
 /** Longest time for the server to answer, in milliseconds. */
@@ -47,6 +48,8 @@ export interface NatsLinkOptions {
   readonly caFile: string | undefined;
   /** What all subjects and the stream begin with. */
   readonly prefix: string;
+  /** Messages are kept there. */
+  readonly isStore: boolean;
   /** Servers that keep each message. */
   readonly replicas: number;
   readonly clock: Clock;
@@ -58,7 +61,7 @@ export class NatsLink implements RelayBus {
   readonly #options: NatsLinkOptions;
   readonly #subscriptions: { subject: string; onMessage: (body: Uint8Array) => void }[] = [];
   readonly #listeners: ((connected: boolean) => void)[] = [];
-  readonly #logLimiter: LogRateLimiter;
+  readonly #warnings: RareWarnings;
   #connection: NatsConnection | undefined;
   #connected = false;
   #closed = false;
@@ -66,7 +69,7 @@ export class NatsLink implements RelayBus {
   /** Begins to connect. */
   constructor(options: NatsLinkOptions) {
     this.#options = options;
-    this.#logLimiter = new LogRateLimiter(options.clock);
+    this.#warnings = new RareWarnings(options.clock, options.log);
     void this.#run();
   }
 
@@ -150,7 +153,7 @@ export class NatsLink implements RelayBus {
   }
 
   #checkServer({ info }: NatsConnection): void {
-    const { log } = this.#options;
+    const { log, isStore } = this.#options;
     const [major, minor] = (info?.version ?? "0.0").split(".").map(Number);
     log.info("Connected to a NATS server", {
       version: info?.version ?? "",
@@ -161,7 +164,7 @@ export class NatsLink implements RelayBus {
         maxPayload: info.max_payload,
       });
     }
-    if (major > 2 || (major === 2 && minor >= 10)) return;
+    if (!isStore || major > 2 || (major === 2 && minor >= 10)) return;
     log.warn(
       "This NATS server writes to disk every two minutes and cannot be told otherwise: messages " +
         "that were acknowledged are lost when the power fails. From 2.10 on set sync_interval: always",
@@ -192,13 +195,12 @@ export class NatsLink implements RelayBus {
   #setConnected(connected: boolean): void {
     if (this.#connected === connected) return;
     this.#connected = connected;
+    if (connected) this.#warnings.clear();
     for (const hear of this.#listeners) hear(connected);
   }
 
   #warn(what: string, error: unknown): void {
-    const held = this.#logLimiter.admit(what);
-    if (held === undefined || this.#closed) return;
-    this.#options.log.warn(what, { error: messageOf(error), ...held });
+    if (!this.#closed) this.#warnings.warn(what, error);
   }
 }
 
@@ -207,14 +209,14 @@ export class NatsMailLog implements MailLog {
   readonly #link: NatsLink;
   readonly #options: NatsLinkOptions;
   readonly #stream: string;
-  readonly #logLimiter: LogRateLimiter;
+  readonly #warnings: RareWarnings;
   #manager: { readonly of: NatsConnection; readonly jsm: JetStreamManager } | undefined;
 
   constructor(link: NatsLink, options: NatsLinkOptions) {
     this.#link = link;
     this.#options = options;
     this.#stream = `${options.prefix}_mail`;
-    this.#logLimiter = new LogRateLimiter(options.clock);
+    this.#warnings = new RareWarnings(options.clock, options.log);
   }
 
   async span(): Promise<LogSpan> {
@@ -281,7 +283,7 @@ export class NatsMailLog implements MailLog {
           await follower.read(await consumer.consume());
         }
       } catch (error) {
-        this.#warn("The stream of messages cannot be followed", error);
+        this.#warnings.warn("The stream of messages cannot be followed", error);
       }
       if (!follower.ended) await sleep(clock, NATS_RETRY_MS);
     }
@@ -336,12 +338,6 @@ export class NatsMailLog implements MailLog {
   #errorOf(what: string, error: unknown): StoreError {
     const message = `The stream ${this.#stream} ${what}: ${messageOf(error)}`;
     return new StoreError(message, true, { cause: error, inDoubt: true });
-  }
-
-  #warn(what: string, error: unknown): void {
-    const held = this.#logLimiter.admit(what);
-    if (held === undefined) return;
-    this.#options.log.warn(what, { error: messageOf(error), ...held });
   }
 }
 

@@ -101,14 +101,15 @@ export async function openNatsSide(
     ...{ servers, prefix, replicas, clock, log },
     secret: token && new TextDecoder().decode(token),
     caFile: natsCaFile === "" ? undefined : natsCaFile,
+    isStore: settings.storeUrl === "nats",
   };
   const { NatsLink, NatsMailLog } = await import("./nats_link.ts");
   const { LogMailStore } = await import("./log_mail_store.ts");
   const link = new NatsLink(options);
   const relay = newRelayNumber(rng);
-  const mail = settings.storeUrl !== "nats"
-    ? undefined
-    : new LogMailStore({ log: new NatsMailLog(link, options), clock, logger: log, relay });
+  const mail = options.isStore
+    ? new LogMailStore({ log: new NatsMailLog(link, options), clock, logger: log, relay })
+    : undefined;
   void mail?.start();
   return new NatsSide(link, relay, mail, clock);
 }

@@ -21,6 +21,7 @@ const MODE_OTHERS_READ = 0o004;
 const SECRET_KEYS: readonly (readonly [string, string])[] = [
   ["auth", "token_file"],
   ["metrics", "token_file"],
+  ["relay", "nats_token_file"],
 ];
 /** Keys that name a file in which a private key may be: a certificate may have it beside itself. */
 const PAIR_KEYS: readonly (readonly [string, string])[] = [
