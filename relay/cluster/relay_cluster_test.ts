@@ -8,6 +8,9 @@ import { until } from "../../tests/support/until.ts";
 import { FakeBus, FakeHub } from "../testing/fake_bus.ts";
 import { type TestRelay, withRelay } from "../testing/test_relay.ts";
 
+/** A relay that is silent is believed for five seconds. */
+const TIMEOUT = { timeout: 60_000 };
+
 const KEY = { modId: 1, cmdId: 2 };
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (data: Uint8Array): string => new TextDecoder().decode(data);
@@ -164,45 +167,55 @@ test("relays: a request finds a worker at another relay where there is none here
     await client.close();
   }));
 
-test("relays: while they cannot reach each other what is at one goes on, the rest is refused; then all is told again", () =>
-  withTwo(async ({ a, b, buses }) => {
-    const ann = await newClient(a, "ann");
-    const [carl, bob] = [await newClient(a, "carl"), await newClient(b, "bob")];
-    const far = newWorker(b, "far");
-    await until(() => a.stats().relays_names === 1 && a.stats().modules === 1);
-    buses[0].connected = false;
-    await ann.client.send("carl", bytes("here"));
-    await assert.rejects(ann.client.send("bob", bytes("there")), { status: RelayStatus.NoClient });
-    await assert.rejects(ann.client.request(KEY, bytes("x")), { status: RelayStatus.NoWorker });
-    // After a while the others are not believed to be there.
-    await until(() => a.stats().relays + a.stats().modules + a.stats().relays_names === 0);
-    const dora = await newClient(b, "dora");
-    await bob.client.close();
-    buses[0].connected = true;
-    await until(() => a.stats().relays_names === 1 && a.stats().modules === 1);
-    await ann.client.send("dora", bytes("again"));
-    await until(() => dora.letters.length === 1 && carl.letters.length === 1);
-    assert.equal(text(await ann.client.request(KEY, bytes("1"))), "far 1");
-    await far.close();
-    for (const { client } of [ann, carl, dora]) await client.close();
-  }));
+test(
+  "relays: while they cannot reach each other what is at one goes on, the rest is refused; then all is told again",
+  TIMEOUT,
+  () =>
+    withTwo(async ({ a, b, buses }) => {
+      const ann = await newClient(a, "ann");
+      const [carl, bob] = [await newClient(a, "carl"), await newClient(b, "bob")];
+      const far = newWorker(b, "far");
+      await until(() => a.stats().relays_names === 1 && a.stats().modules === 1);
+      buses[0].connected = false;
+      await ann.client.send("carl", bytes("here"));
+      await assert.rejects(ann.client.send("bob", bytes("there")), {
+        status: RelayStatus.NoClient,
+      });
+      await assert.rejects(ann.client.request(KEY, bytes("x")), { status: RelayStatus.NoWorker });
+      // After a while the others are not believed to be there.
+      await until(() => a.stats().relays + a.stats().modules + a.stats().relays_names === 0);
+      const dora = await newClient(b, "dora");
+      await bob.client.close();
+      buses[0].connected = true;
+      await until(() => a.stats().relays_names === 1 && a.stats().modules === 1);
+      await ann.client.send("dora", bytes("again"));
+      await until(() => dora.letters.length === 1 && carl.letters.length === 1);
+      assert.equal(text(await ann.client.request(KEY, bytes("1"))), "far 1");
+      await far.close();
+      for (const { client } of [ann, carl, dora]) await client.close();
+    }),
+);
 
-test("relays: one that stops says goodbye, and one that vanishes is given up with what it had", () =>
-  withTwo(async ({ a, b, buses }) => {
-    const ann = await newClient(a, "ann");
-    const bob = await newClient(b, "bob");
-    await until(() => a.stats().relays_names === 1);
-    buses[1].losesAll = true;
-    // Nobody says what became of it.
-    await assert.rejects(ann.client.send("bob", bytes("x")), { name: "TimeoutError" });
-    await until(() => a.stats().relays === 0);
-    await assert.rejects(ann.client.send("bob", bytes("x")), { status: RelayStatus.NoClient });
-    const { messages_sent, messages_expired, messages_refused_no_client } = a.stats();
-    assert.deepEqual([messages_sent, messages_expired, messages_refused_no_client], [2, 1, 1]);
-    buses[1].losesAll = false;
-    await until(() => a.stats().relays_names === 1);
-    await bob.client.close();
-    await b.loop.close();
-    await until(() => a.stats().relays === 0);
-    await ann.client.close();
-  }));
+test(
+  "relays: one that stops says goodbye, and one that vanishes is given up with what it had",
+  TIMEOUT,
+  () =>
+    withTwo(async ({ a, b, buses }) => {
+      const ann = await newClient(a, "ann");
+      const bob = await newClient(b, "bob");
+      await until(() => a.stats().relays_names === 1);
+      buses[1].losesAll = true;
+      // Nobody says what became of it.
+      await assert.rejects(ann.client.send("bob", bytes("x")), { name: "TimeoutError" });
+      await until(() => a.stats().relays === 0);
+      await assert.rejects(ann.client.send("bob", bytes("x")), { status: RelayStatus.NoClient });
+      const { messages_sent, messages_expired, messages_refused_no_client } = a.stats();
+      assert.deepEqual([messages_sent, messages_expired, messages_refused_no_client], [2, 1, 1]);
+      buses[1].losesAll = false;
+      await until(() => a.stats().relays_names === 1);
+      await bob.client.close();
+      await b.loop.close();
+      await until(() => a.stats().relays === 0);
+      await ann.client.close();
+    }),
+);
