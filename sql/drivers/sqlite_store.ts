@@ -13,6 +13,7 @@ import {
   type SnapshotRun,
   StatementFault,
 } from "./driver.ts";
+import { Checkpoints, LOG_PAGES_MAX } from "./sqlite_checkpoints.ts";
 import { runScript, type SqlRow, type SqlValue, type Statement } from "./sql_script.ts";
 import type { SqliteUrl } from "./store_url.ts";
 
@@ -137,6 +138,7 @@ class Connection {
       const [mode] = this.all({ sql: "PRAGMA journal_mode = WAL" });
       this.logSync = mode?.journal_mode === "wal" ? new LogSync(path) : undefined;
       this.exec("PRAGMA synchronous = NORMAL");
+      this.exec(`PRAGMA wal_autocheckpoint = ${LOG_PAGES_MAX}`);
     } catch (error) {
       this.#database.close();
       throw error;
@@ -208,6 +210,7 @@ export class SqliteDriver implements Driver {
   readonly label: string;
   readonly #path: string;
   readonly #log: Logger;
+  readonly #checkpoints: Checkpoints;
   #connection: Connection | undefined;
   #snapshotCount = 0;
   #closed = false;
@@ -217,6 +220,9 @@ export class SqliteDriver implements Driver {
     this.label = url.label;
     this.#path = url.path;
     this.#log = log;
+    this.#checkpoints = new Checkpoints(url.path, (reason) => {
+      log.warn("The log of the database is moved into it later", { reason });
+    });
   }
 
   // Not async functions in disguise: a fault must become a rejection, so each is marked async.
@@ -227,6 +233,12 @@ export class SqliteDriver implements Driver {
   }
 
   async transact<T>(makeScript: ScriptMaker<T>, options: { durable: boolean }): Promise<T> {
+    const result = await this.#transact(makeScript, options);
+    this.#checkpoints.wrote();
+    return result;
+  }
+
+  async #transact<T>(makeScript: ScriptMaker<T>, options: { durable: boolean }): Promise<T> {
     const connection = this.#open();
     if (!options.durable) return connection.transact(makeScript);
     if (connection.logSync !== undefined) {
@@ -270,11 +282,12 @@ export class SqliteDriver implements Driver {
     return this.transact(makeScript, { durable: true });
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true;
+    const { running } = this.#checkpoints;
+    if (running !== undefined) await running;
     this.#connection?.close();
     this.#connection = undefined;
-    return Promise.resolve();
   }
 
   #checkOpen(): void {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
@@ -7,8 +7,10 @@ import { sleep } from "../../reactor/time/clock.ts";
 import { StoreError } from "../../reactor/errors.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
+import { until } from "../../tests/support/until.ts";
 import { openStore } from "../open_store.ts";
 import { testStoreConformance, withStore } from "../testing/store_conformance.ts";
+import { LOG_BYTES_MAX, LOG_PAGES_MAX } from "./sqlite_checkpoints.ts";
 
 function pathOf(url: string): string {
   return url.slice("sqlite:".length);
@@ -77,6 +79,37 @@ test("many calls that wait for another writer hold up nothing else of the proces
       other.close();
       assert.deepEqual(new Set(await Promise.all(calls)), new Set(["written"]));
     }, { queryTimeoutMs: 20_000 });
+  });
+});
+
+test("the log of a database is moved into it by another thread, again and again", async () => {
+  await withTempDir(async (path) => {
+    const file = join(path, "lars.db");
+    const sizes: number[] = [];
+    await withStore(`sqlite:${file}`, async (store) => {
+      await store.migrate();
+      const rows = Array.from({ length: 200 }, (_, index) => ({
+        ...{ modId: 1, cmdId: 1, ip: index, port: 80, caller: 1, succCount: index, errCount: 0 },
+        ...{ ts: 1_700_000_000, overload: false, succTotal: index, errTotal: 0 },
+      }));
+      for (let round = 0; round < 2; round++) {
+        let most = 0;
+        // Writes go on while it is moved.
+        await until(async () => {
+          await store.writeCallStatus(rows.map((row) => ({ ...row, ts: row.ts + sizes.length })));
+          const { size } = statSync(`${file}-wal`);
+          sizes.push(size);
+          most = Math.max(most, size);
+          return most > LOG_BYTES_MAX / 2 && size < LOG_BYTES_MAX / 4;
+        }, {
+          what: () => `a log that begins anew, of ${most} bytes`,
+          timeoutMs: 60_000,
+          intervalMs: 0,
+        });
+        assert.ok(most < LOG_PAGES_MAX * 4096 / 2, "not by SQLite itself");
+      }
+      assert.equal((await store.readCallStatus()).length, 200);
+    });
   });
 });
 
