@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { renameSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { VERSION } from "../daemon/version.ts";
@@ -13,6 +13,18 @@ import { withProcesses } from "./support/processes.ts";
 /** Compiling, packing and installing, on a busy machine. */
 const STEP_TIMEOUT_MS = 600_000;
 const NEEDED = ["dpkg-deb", "apt-get", "unshare", "make", "cc", "c++", "ip", "gzip"];
+
+/** What a real systemd is seen to do with the packages. */
+const UNDER_SYSTEMD = [
+  /^installed: web, dns, reporter and agent run, as users of their own/,
+  /^agent killed: started again, \d+ calls, none failed/,
+  /^agent killed 8 times in a row: started again each time/,
+  /^dns hung: the watchdog started it again/,
+  /^upgraded to \S+\+1: \d+ calls, none failed/,
+  /^(a secret as a credential: dns and agent prove it|credentials: not tried, as this kernel)/,
+  /^a wrong configuration is not tried again/,
+  /^purged/,
+];
 
 /** Why it cannot be tried here; undefined when it can. */
 function obstacle(): string | undefined {
@@ -31,7 +43,7 @@ function obstacle(): string | undefined {
   }
 }
 
-test("Debian packages: install, answer, upgrade under callers, purge", {
+test("Debian packages: install, answer, upgrade under callers, purge; under a real systemd too", {
   skip: obstacle() ?? false,
 }, async () => {
   await withProcesses(async (processes) => {
@@ -59,5 +71,10 @@ test("Debian packages: install, answer, upgrade under callers, purge", {
     const said = await run("check", check);
     assert.match(said, /^installed .*\nanswers get_host.*\na caller of the original/);
     assert.match(said, /upgraded to \S+\+1, \d+ calls, none failed\npurged\n$/);
+
+    if (!existsSync("/lib/systemd/systemd")) return console.log("no systemd: not tried under it");
+    const under = ["tests/debian/under_systemd.sh", `${directory}/deb`, later];
+    const steps = (await run("under systemd", under)).split("\n");
+    for (const step of UNDER_SYSTEMD) assert.ok(steps.some((one) => step.test(one)), `${step}`);
   });
 });
