@@ -8,16 +8,16 @@ import { RelayWorker } from "../api/relay_worker.ts";
 import { RelayStatus } from "../proto/message_ids.ts";
 import { natsProgram } from "./support/nats.ts";
 import { withProcesses } from "./support/processes.ts";
-import { RELAY_FAULTS, RelayPair, relayRounds } from "./support/relay_rounds.ts";
+import { RelayPair, relayRounds } from "./support/relay_rounds.ts";
 import { until } from "./support/until.ts";
 
 const program = natsProgram();
 const OPTIONS = { timeout: 300_000, skip: program === undefined ? "no nats-server" : false };
 
 /** More by `deno run -A tests/relay/relay_rounds.ts`. */
-const ROUNDS = { relay: 4, leader: 2 };
+const ROUNDS = { relay: 4, server: 2, leader: 2 };
 
-for (const fault of RELAY_FAULTS) {
+for (const fault of ["relay", "server", "leader"] as const) {
   test(
     `e2e: two relays on NATS, the ${fault} killed in mid-load: all that was acknowledged arrives, in order, once`,
     OPTIONS,

@@ -293,7 +293,13 @@ export class NatsMailLog implements MailLog {
   async #openStream(): Promise<StreamInfo> {
     const { prefix, replicas } = this.#options;
     try {
-      return await this.#ask((jsm) => jsm.streams.info(this.#stream));
+      const info = await this.#ask((jsm) => jsm.streams.info(this.#stream));
+      const own = info.config.num_replicas;
+      if (own !== replicas) {
+        const what = "The stream of messages was made with other replicas than nats_replicas says";
+        this.#warnings.warn(what, `it has ${own}, not ${replicas}`);
+      }
+      return info;
     } catch (error) {
       const { cause } = error as StoreError;
       if (!(cause instanceof JetStreamApiError) || cause.code !== STREAM_NOT_FOUND) throw error;

@@ -1,6 +1,6 @@
 // Shell. Two relays on NATS, killed round after round: nothing acknowledged may be lost, out of order, or twice.
 //
-//     deno run -A tests/relay/relay_rounds.ts --rounds 100 [--fault relay|leader]
+//     deno run -A tests/relay/relay_rounds.ts --rounds 100 [--fault relay|server|leader|pause]
 
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -27,7 +27,7 @@ if (!Number.isInteger(rounds) || rounds < 1 || fault === undefined || program ==
 }
 await withProcesses(async (processes) => {
   const count = await relayRounds(processes, program, fault, rounds, (round) => {
-    console.log(`round ${round + 1} of ${rounds}: the ${fault} was killed`);
+    console.log(`round ${round + 1} of ${rounds}: ${fault}`);
   });
   console.log(`${count} messages were acknowledged; all came, in order of each sender, once`);
 });

@@ -5,11 +5,16 @@ import { MailSender, MailTaker } from "./mail_load.ts";
 import { RelayAdmin } from "../../tools/relay_admin.ts";
 import { freePort } from "./free_port.ts";
 import { leaderOf, type NatsServer, startNats } from "./nats.ts";
+import { sleep } from "../../reactor/time/clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 import type { Processes, TestProcess } from "./processes.ts";
 import { until } from "./until.ts";
 
-/** What dies in a round. */
-export const RELAY_FAULTS = ["relay", "leader"] as const;
+/** What happens in a round: something dies, or the leader of three servers stands still for a while. */
+export const RELAY_FAULTS = ["relay", "server", "leader", "pause"] as const;
+
+/** Long enough that another server leads, and what the old one was sent comes late. */
+const PAUSE_MS = 12_000;
 
 /** Any of {@linkcode RELAY_FAULTS}. */
 export type RelayFault = (typeof RELAY_FAULTS)[number];
@@ -82,6 +87,26 @@ export function isSettled(stats: Record<string, number>): boolean {
   return mail_waiting === 0;
 }
 
+async function doRound(pair: RelayPair, fault: RelayFault, round: number): Promise<void> {
+  if (fault === "relay") {
+    const at = round % 2;
+    await pair.relays[at].kill9();
+    return await pair.startRelay(at);
+  }
+  let leads: NatsServer | undefined = fault === "server" ? pair.servers[0] : undefined;
+  await until(async () => {
+    leads ??= await leaderOf(pair.servers, "lars_mail");
+    return leads !== undefined;
+  }, { timeoutMs: ROUND_MS_MAX, intervalMs: 200, what: "a server that leads" });
+  if (fault === "pause") {
+    leads?.signal("SIGSTOP");
+    await sleep(systemClock, PAUSE_MS);
+    return leads?.signal("SIGCONT");
+  }
+  await leads?.kill9();
+  await leads?.start();
+}
+
 /**
  * Kills in mid-load, round after round, and brings back what was killed.
  *
@@ -94,7 +119,8 @@ export async function relayRounds(
   rounds: number,
   onRound: (round: number) => void = () => {},
 ): Promise<number> {
-  const pair = await RelayPair.start(processes, program, fault === "leader" ? 3 : 1);
+  const serverCount = fault === "leader" || fault === "pause" ? 3 : 1;
+  const pair = await RelayPair.start(processes, program, serverCount);
   const receiver = new MailTaker(pair.names);
   const senders = [
     new MailSender("ann", pair.names),
@@ -107,16 +133,8 @@ export async function relayRounds(
       timeoutMs: ROUND_MS_MAX,
       what: `messages to be acknowledged in round ${round}`,
     });
-    if (fault === "relay") {
-      const at = round % 2;
-      await pair.relays[at].kill9();
-      if (round % 3 === 2) await receiver.restart();
-      await pair.startRelay(at);
-    } else {
-      const leader = await leaderOf(pair.servers, "lars_mail");
-      await leader?.kill9();
-      await leader?.start();
-    }
+    if (round % 3 === 2) await receiver.restart();
+    await doRound(pair, fault, round);
     onRound(round);
   }
   await Promise.all(senders.map((sender) => sender.stop()));
