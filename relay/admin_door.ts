@@ -4,6 +4,7 @@ import { decodeRelayAsk, encodeRelayTold } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { messageOf, ProtocolError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import type { MailStore } from "../sql/mail/mail_store.ts";
 import type { Broker } from "./broker/broker.ts";
 import type { RelayCluster } from "./cluster/relay_cluster.ts";
@@ -15,6 +16,7 @@ export const ADMIN_ROWS_MAX = 250;
 
 /** What an {@linkcode AdminDoor} is given. */
 export interface AdminDoorOptions {
+  readonly clock: Pick<Clock, "nowMs">;
   readonly log: Logger;
   readonly broker: Broker;
   readonly events: RelayEvents;
@@ -22,8 +24,8 @@ export interface AdminDoorOptions {
   readonly mail: MailStore | undefined;
   /** Other relays. Undefined: there are none. */
   readonly cluster: RelayCluster | undefined;
-  /** Names of clients by number. */
-  names(): ReadonlyMap<number, string>;
+  /** Names of clients by number, as they are now. */
+  readonly names: ReadonlyMap<number, string>;
   stats(): Record<string, number>;
 }
 
@@ -87,33 +89,33 @@ export class AdminDoor<P extends RelayPeer> {
   }
 
   #clients(): unknown {
-    const names = this.#options.names();
-    const all = [...this.#options.broker.clients.values()];
-    const rows = all.slice(0, ADMIN_ROWS_MAX).map(({ sid, port, requests, waitingBytes }) => ({
+    const { names, broker: { clients } } = this.#options;
+    const rows = firstOf(clients.values()).map(({ sid, port, requests, waitingBytes }) => ({
       ...{ sid, name: names.get(sid) ?? "", from: port.label, kind: port.kind },
       ...{ requests: requests?.size ?? 0, waiting_bytes: waitingBytes },
     }));
-    return { rows, count: all.length };
+    return { rows, count: clients.size };
   }
 
   #workers(): unknown {
-    const all = [...this.#options.broker.workers];
-    const rows = all.slice(0, ADMIN_ROWS_MAX)
+    const { workers } = this.#options.broker;
+    const rows = firstOf(workers)
       .map(({ port, modules, credit, tasks, answeredCount }) => ({
         from: port.label,
         modules: modules.slice(0, 5).map(({ modId, cmdId }) => `${modId},${cmdId}`).join(" "),
         ...{ credit, running: tasks.size, answered: answeredCount },
       }));
-    return { rows, count: all.length };
+    return { rows, count: workers.size };
   }
 
   #modules(): unknown {
     const all = [...this.#options.broker.modules].sort((a, b) => b.waiting.size - a.waiting.size);
-    const rows = all.slice(0, ADMIN_ROWS_MAX)
-      .map(({ modId, cmdId, workers, waiting, waitingBytes }) => ({
-        ...{ modid: modId, cmdid: cmdId, workers: workers.length },
-        ...{ waiting: waiting.size, waiting_bytes: waitingBytes },
-      }));
+    const nowMs = this.#options.clock.nowMs();
+    const rows = all.slice(0, ADMIN_ROWS_MAX).map((module) => ({
+      ...{ modid: module.modId, cmdid: module.cmdId, workers: module.workers.length },
+      ...{ waiting: module.waiting.size, waiting_bytes: module.waitingBytes },
+      oldest_ms: module.oldestMs(nowMs),
+    }));
     return { rows, count: all.length };
   }
 
@@ -138,9 +140,7 @@ export class AdminDoor<P extends RelayPeer> {
 
   #kick({ sid, name }: Question, peer: P): unknown {
     const { broker, names, log } = this.#options;
-    const wanted = typeof name === "string"
-      ? [...names()].find(([, own]) => own === name)?.[0]
-      : sid;
+    const wanted = typeof name === "string" ? [...names].find(([, own]) => own === name)?.[0] : sid;
     const client = typeof wanted === "number" ? broker.clients.get(wanted) : undefined;
     if (client === undefined) {
       const whom = typeof name === "string"
@@ -160,6 +160,16 @@ export class AdminDoor<P extends RelayPeer> {
     this.#tails.set(peer, end);
     tell({ event: "tail" });
   }
+}
+
+/** As many as one answer holds: there may be very many, who are all served meanwhile. */
+function firstOf<T>(all: Iterable<T>): T[] {
+  const first: T[] = [];
+  for (const one of all) {
+    if (first.length >= ADMIN_ROWS_MAX) break;
+    first.push(one);
+  }
+  return first;
 }
 
 function parseQuestion(text: string): Question {

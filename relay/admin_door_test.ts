@@ -56,7 +56,9 @@ test("relay: those who run it see clients, workers and modules, and put a client
     const workers = (await asker.ask({ ask: "workers" })).rows as Telling[];
     assert.deepEqual([workers[0].modules, workers[0].running], ["0,0", 1]);
     const modules = (await asker.ask({ ask: "modules" })).rows as Telling[];
-    assert.deepEqual(modules, [{ modid: 0, cmdid: 0, workers: 1, waiting: 0, waiting_bytes: 0 }]);
+    assert.deepEqual(modules, [
+      { modid: 0, cmdid: 0, workers: 1, waiting: 0, waiting_bytes: 0, oldest_ms: 0 },
+    ]);
     assert.match(String((await asker.ask({ ask: "mail" })).error), /keeps no messages/);
     assert.match(
       String((await asker.ask({ ask: "kick", name: "bob" })).error),

@@ -97,6 +97,10 @@ export const relayMetrics: MetricTable = {
     "Requests whose worker went away with them.",
   ),
   waiting_bytes: gauge("lars_relay_waiting_bytes", "Bytes of requests that wait for a worker."),
+  oldest_waiting_seconds: gauge(
+    "lars_relay_oldest_waiting_seconds",
+    "For how long the oldest request has waited for a worker; 0: none waits.",
+  ),
   links: gauge("lars_relay_links", "Clients of the original."),
   links_being_made: gauge("lars_relay_links_being_made", "Of these, those not yet connected to."),
   links_registered: counter(

@@ -90,6 +90,8 @@ export class PeopleDoor<P extends RelayPeer> {
   readonly messages = new Ledger();
   readonly #options: PeopleDoorOptions;
   readonly #people = new Map<P, Person>();
+  /** Names of clients by number. */
+  readonly #names = new Map<number, string>();
 
   /** Adds its handlers to the router of `sessions`. */
   constructor(options: PeopleDoorOptions, { router }: RelaySessions<P>) {
@@ -110,6 +112,7 @@ export class PeopleDoor<P extends RelayPeer> {
     if (name === "" && !mail) return joined(peer, sid, RelayStatus.Ok);
     if (!isClientName(name)) return joined(peer, sid, RelayStatus.BadName);
     person.name = name;
+    this.#names.set(sid, name);
     person.sinceMs = clock.wallMs();
     directory.add(person);
     if (!mail) return joined(peer, sid, RelayStatus.Ok);
@@ -150,15 +153,14 @@ export class PeopleDoor<P extends RelayPeer> {
     if (person === undefined) return;
     this.#people.delete(peer);
     person.opening?.cancel();
+    this.#names.delete(person.sid);
     this.#options.directory.remove(person);
     this.#options.mailRoom?.end(person.name, person);
   }
 
-  /** Names of clients by number. */
-  names(): Map<number, string> {
-    const names = new Map<number, string>();
-    for (const { sid, name } of this.#people.values()) if (name !== "") names.set(sid, name);
-    return names;
+  /** Names of clients by number, as they are now. */
+  get names(): ReadonlyMap<number, string> {
+    return this.#names;
   }
 
   /** Counters since the start, and present sizes. */

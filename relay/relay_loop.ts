@@ -121,8 +121,8 @@ export class RelayLoop {
       relayName: address,
     }, this.#server);
     this.#admin = new AdminDoor({
-      ...{ log, events, broker: this.broker, mail: around.mailRoom?.store, cluster },
-      names: () => this.#people.names(),
+      ...{ clock, log, events, broker: this.broker, mail: around.mailRoom?.store, cluster },
+      names: this.#people.names,
       stats: () => this.stats(),
     }, this.#server);
     const onJoin: PeopleDoor<Connection>["join"] = (...given) => this.#people.join(...given);

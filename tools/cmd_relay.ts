@@ -11,12 +11,8 @@ import { messageOf } from "../reactor/errors.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { addExamples } from "./command.ts";
-import {
-  type RelayAddressFlags,
-  RelayAdmin,
-  relaySecrets,
-  type RelayTelling,
-} from "./relay_admin.ts";
+import type { RelayTelling } from "../relay/relay_admin.ts";
+import { type RelayAddressFlags, relaySecrets, withRelayAdmin } from "./relay_admin.ts";
 import { runRelayBench } from "./relay_bench.ts";
 import { StopSignal } from "./stop_signal.ts";
 import { noteLine, printJson, printLine, printTable } from "./terminal.ts";
@@ -57,7 +53,7 @@ export function addTo(parent: Command): void {
 const COLUMNS = {
   clients: ["sid", "name", "from", "kind", "requests", "waiting_bytes"],
   workers: ["from", "modules", "credit", "running", "answered"],
-  modules: ["modid", "cmdid", "workers", "waiting", "waiting_bytes"],
+  modules: ["modid", "cmdid", "workers", "waiting", "waiting_bytes", "oldest_ms"],
   relays: ["relay", "address", "names", "groups", "modules", "silent_ms"],
   mail: ["name", "waiting", "waiting_bytes", "last", "taken"],
 } as const;
@@ -72,7 +68,7 @@ function addList(relay: Command): void {
         .default("clients"),
     )
     .action(async (what: keyof typeof COLUMNS | "stats", flags: RelayFlags) => {
-      const telling = await withRelay(flags, (admin) => admin.ask({ ask: what }));
+      const telling = await withRelayAdmin(flags, (admin) => admin.ask({ ask: what }));
       if (flags.json === true) return printJson(telling);
       if (what === "stats") {
         return await printTable(["COUNTER", "VALUE"], Object.entries(telling).map(cells));
@@ -100,7 +96,7 @@ function addKick(relay: Command): void {
     .argument("<CLIENT>", "its name, or its number (sid) as `lars relay ls` has it")
     .action(async (client: string, flags: RelayFlags) => {
       const whom = /^\d{1,10}$/.test(client) ? { sid: Number(client) } : { name: client };
-      const telling = await withRelay(flags, (admin) => admin.ask({ ask: "kick", ...whom }));
+      const telling = await withRelayAdmin(flags, (admin) => admin.ask({ ask: "kick", ...whom }));
       if (flags.json === true) return printJson(telling);
       printLine(`client ${String(telling.kicked)} is out`);
     });
@@ -158,7 +154,7 @@ function addTail(relay: Command): void {
     )
     .action(async (flags: RelayFlags) => {
       const stop = new StopSignal();
-      await withRelay(flags, async (admin) => {
+      await withRelayAdmin(flags, async (admin) => {
         admin.follow({ ask: "tail" }, (telling) => printEvent(telling, flags.json === true));
         while (!stop.given && !admin.lost) await stop.sleep(LOOK_INTERVAL_MS);
         if (admin.lost) throw new CommandError("The relay has ended the connection");
@@ -221,18 +217,6 @@ interface BenchFlags extends RelayFlags {
   readonly inFlight: number;
   readonly bytes: number;
   readonly seconds: number;
-}
-
-async function withRelay<T>(
-  flags: RelayFlags,
-  fn: (admin: RelayAdmin) => Promise<T>,
-): Promise<T> {
-  const admin = await RelayAdmin.connect(flags);
-  try {
-    return await fn(admin);
-  } finally {
-    await admin.close();
-  }
 }
 
 function cells(values: readonly unknown[]): (string | number)[] {

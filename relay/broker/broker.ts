@@ -74,6 +74,12 @@ export class WorkedModule implements ModuleKey {
     this.modId = modId;
     this.cmdId = cmdId;
   }
+
+  /** For how long its oldest request has waited, in milliseconds; 0: none waits. */
+  oldestMs(nowMs: number): number {
+    const oldest = this.waiting.first;
+    return oldest === undefined ? 0 : Math.max(0, Math.round(nowMs - oldest.sinceMs));
+  }
 }
 
 /** A request without an answer: it waits, or a worker has it. Used again after its answer. */
@@ -87,8 +93,8 @@ export class BrokerRequest {
   /** A copy while it waits, then empty. */
   data: Uint8Array = NO_DATA;
   task = 0;
-  /** When the worker got it. */
-  givenAtMs = 0.5;
+  /** When it came; once a worker has it, when that got it. */
+  sinceMs = 0.5;
   worker: BrokerWorker | undefined = undefined;
   /** Its places in the queue of the module or of the worker, among its client's, and among deadlines. */
   readonly queued = new ListPlace<BrokerRequest>(this);
@@ -279,7 +285,8 @@ export class Broker {
     const module = known ?? this.#moduleOf(order);
     const ttlMs = Math.min(order.ttlMs || limits.timeoutMs, limits.ttlMsMax);
     const nowMs = this.#options.clock.nowMs();
-    const request = this.#newRequest(client, module, order, nowMs + ttlMs);
+    const request = this.#newRequest(client, module, order, nowMs);
+    request.dueMs = nowMs + ttlMs;
     if (module.waiting.size === 0 && this.#handOver(request, order.data, nowMs)) {
       return this.#keep(request);
     }
@@ -323,6 +330,14 @@ export class Broker {
     this.#deadlines.clear();
   }
 
+  /** For how long the oldest request of all has waited for a worker, in milliseconds; 0: none waits. */
+  get oldestMs(): number {
+    const nowMs = this.#options.clock.nowMs();
+    let oldestMs = 0;
+    for (const module of this.#modules) oldestMs = Math.max(oldestMs, module.oldestMs(nowMs));
+    return oldestMs;
+  }
+
   /** Counters since the start, and present sizes. */
   stats(): Record<string, number> {
     return {
@@ -335,6 +350,7 @@ export class Broker {
       requests_timed_out: this.#timedOutCount,
       requests_lost_with_worker: this.#lostCount,
       waiting_bytes: this.#waitingBytes,
+      oldest_waiting_seconds: this.oldestMs / 1000,
     };
   }
 
@@ -342,7 +358,7 @@ export class Broker {
     client: BrokerClient,
     module: WorkedModule,
     { cpid, number, key }: RequestOrder,
-    dueMs: number,
+    nowMs: number,
   ): BrokerRequest {
     const request = this.#free.pop() ?? new BrokerRequest(client, module);
     request.client = client;
@@ -350,7 +366,7 @@ export class Broker {
     request.cpid = cpid;
     request.number = number;
     request.key = key;
-    request.dueMs = dueMs;
+    request.sinceMs = nowMs;
     request.task = 0;
     request.worker = undefined;
     return request;
@@ -420,7 +436,7 @@ export class Broker {
         this.requests.deliver();
         this.#unqueue(request);
         request.task = task;
-        request.givenAtMs = nowMs;
+        request.sinceMs = nowMs;
         request.worker = worker;
         worker.tasks.put(request.queued);
         this.#tasks.set(task, request);
@@ -460,11 +476,11 @@ export class Broker {
   }
 
   /** Tells the balancer how a request ended that a worker had. */
-  #judge({ module, worker, givenAtMs }: BrokerRequest, outcome: WorkOutcome): void {
+  #judge({ module, worker, sinceMs }: BrokerRequest, outcome: WorkOutcome): void {
     const { choice, clock } = this.#options;
     if (worker === undefined || choice === undefined) return;
     const nowMs = clock.nowMs();
-    choice.report(module, worker, outcome, nowMs - givenAtMs, nowMs);
+    choice.report(module, worker, outcome, nowMs - sinceMs, nowMs);
   }
 
   /** Numbers come round after 2^32; one that is in use is passed over. */
