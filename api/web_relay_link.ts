@@ -17,6 +17,12 @@ const WEB_OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
 /** Bytes that a WebSocket is given before it has sent some. */
 const AHEAD_BYTES_MAX = 256 * 1024;
 
+/**
+ * Time between two pings, and for an answer: a relay that misses two is left. Browsers slow the timers
+ * of pages in the background down, which makes a ping late and costs nothing: answers come all the same.
+ */
+const WEB_HEARTBEAT = { intervalMs: 15_000, answerMs: 5_000 };
+
 /** Time between two looks whether it has: it does not say. */
 const DRAIN_LOOK_MS = 20;
 
@@ -118,8 +124,8 @@ function connectPage({ hostname, port, signal }: ConnectOptions): Promise<Stream
 }
 
 /**
- * What `openRelayLink` is elsewhere. There are no pings: browsers slow the timers of pages in the
- * background down, and answer those of the relay by themselves.
+ * What `openRelayLink` is elsewhere. A page cannot send the pings of WebSockets, so it sends those of
+ * sessions: else one whose relay has vanished from the network would never know.
  *
  * @throws {RangeError} when there is a secret or a certificate: pages have none.
  */
@@ -142,7 +148,7 @@ export function openWebRelayLink(options: RelayLinkOptions): SessionClient {
     rng: systemRng,
     log: silentLogger,
     welcomeWaitMs: Infinity,
-    heartbeat: { intervalMs: Infinity },
+    heartbeat: WEB_HEARTBEAT,
     outputBytesMax: WEB_OUTPUT_BYTES_MAX,
     secretMissingReason: "the relay wants a secret, which a page cannot prove",
   });

@@ -1,9 +1,11 @@
 // The runtimes' own WebSocket is that of browsers; the real thing is in tests/browser/.
 
 import assert from "node:assert/strict";
+import { connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { decodeRelayReply, encodeRelayJoin, encodeRelayRequest } from "../proto/codec.ts";
 import { MessageId, RelayStatus } from "../proto/message_ids.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { withRelay } from "../relay/testing/test_relay.ts";
 import type { SessionClient } from "../session/session_client.ts";
@@ -73,6 +75,66 @@ test("a session over WebSocket goes to the next relay when the first one ends", 
       await ending.loop.close();
       await until(() => other.stats().connections_web === 1 && link.ready, { what: "the other" });
       await link.close();
+    })));
+
+/** Passes bytes on to a port until it is told to pass nothing any more, and to stay silent. */
+async function blackHole(
+  to: { hostname: string; port: number },
+): Promise<{ address: { hostname: string; port: number }; swallow(): void; close(): void }> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    const onward = connect(to.port, to.hostname);
+    for (const [from, into] of [[socket, onward], [onward, socket]]) {
+      from.on("error", () => from.destroy()).on("close", () => into.destroy()).pipe(into);
+    }
+    sockets.push(socket, onward);
+  });
+  await new Promise<void>((done) => void server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as { port: number };
+  return {
+    address: { hostname: "127.0.0.1", port },
+    swallow: () => sockets.forEach((socket) => socket.unpipe().resume()),
+    close(): void {
+      sockets.forEach((socket) => socket.destroy());
+      server.close();
+    },
+  };
+}
+
+test("a page whose relay vanishes without a word notices, and goes to the next one", () =>
+  withRelay({ web: {} }, (first) =>
+    withRelay({ web: {} }, async (second) => {
+      const clock = new ManualClock();
+      const way = await blackHole(first.webAddress);
+      const back = await blackHole(second.webAddress);
+      let [lost, heard] = [0, 0];
+      const link = open({
+        ...{ clock, addresses: [way.address, back.address] },
+        onHeard: () => void heard++,
+        onLost: () => void lost++,
+      });
+      link.start();
+      await until(() => link.ready, { what: "a session" });
+      const [gone, other] = first.stats().connections_web === 1 ? [way, second] : [back, first];
+      // While it is there pings are answered.
+      for (let ping = 1; ping <= 4; ping++) {
+        const before = heard;
+        clock.advance(15_000);
+        await until(() => heard > before, { what: `an answer to ping ${ping}` });
+      }
+      assert.equal(lost, 0);
+      gone.swallow();
+      clock.advance(15_000);
+      clock.advance(5_000);
+      clock.advance(5_000);
+      assert.equal(lost, 1);
+      await until(() => {
+        clock.advance(100);
+        return link.ready && other.stats().connections_web === 1;
+      }, { what: "the other relay" });
+      await link.close();
+      way.close();
+      back.close();
     })));
 
 test("a page is told that it can prove no secret", () => {

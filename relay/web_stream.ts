@@ -36,6 +36,7 @@ export class WebStream implements Stream {
   readonly remote: Address;
   readonly local: Address;
   readonly copyBelowBytes = 0;
+  readonly asksPeer = true;
   readonly #socket: ServerSocket;
   readonly #options: WebStreamOptions;
   #handlers: StreamHandlers | undefined;

@@ -71,11 +71,20 @@ export async function endBundler(): Promise<void> {
 }
 
 /** The types of everything that `api/mod.ts` exports, as one file that imports nothing. */
-export async function bundleApiTypes(): Promise<string> {
+export function bundleApiTypes(): Promise<string> {
+  return bundleTypes("api/mod.ts");
+}
+
+/** The types of what {@linkcode bundleWebScript} makes, as one file that imports nothing. */
+export function bundleWebTypes(): Promise<string> {
+  return bundleTypes("api/web_relay.ts");
+}
+
+async function bundleTypes(path: string): Promise<string> {
   const { generateDtsBundle } = await import("dts-bundle-generator");
   // The bundler's own declarations name files that are not beside them.
   const [types] = generateDtsBundle([{
-    filePath: join(ROOT, "api/mod.ts"),
+    filePath: join(ROOT, path),
     output: { noBanner: true, exportReferencedTypes: false },
   }], { preferredConfigPath: join(ROOT, "scripts/api_types.json") });
   return TYPES_HEAD + types;

@@ -1,5 +1,5 @@
 // Shell. `deno task api`: the client library as one JavaScript file with its types, for Node and for
-// Bun from a URL, and the client of a relay for browsers.
+// Bun from a URL, and the client of a relay for browsers as another.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -8,19 +8,28 @@ import { Command } from "commander";
 import { reportFailure } from "../tools/cli_errors.ts";
 import { addExamples } from "../tools/command.ts";
 import { printLine } from "../tools/terminal.ts";
-import { bundleApiScript, bundleApiTypes, bundleWebScript, endBundler } from "./api_bundle.ts";
+import {
+  bundleApiScript,
+  bundleApiTypes,
+  bundleWebScript,
+  bundleWebTypes,
+  endBundler,
+} from "./api_bundle.ts";
 
-/** Writes `lars_api.js`, `lars_api.d.ts` and, for browsers, `lars_relay_web.js` into a folder. */
+/** Writes `lars_api` and, for browsers, `lars_relay_web` into a folder, each with its types. */
 async function bundle(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const target = join(resolve(folder), "lars_api");
-  writeFileSync(`${target}.js`, await bundleApiScript());
-  writeFileSync(`${target}.d.ts`, await bundleApiTypes());
-  const webTarget = join(resolve(folder), "lars_relay_web.js");
-  writeFileSync(webTarget, await bundleWebScript());
-  printLine(`${target}.js`);
-  printLine(`${target}.d.ts`);
-  printLine(webTarget);
+  const files: [string, string][] = [
+    ["lars_api.js", await bundleApiScript()],
+    ["lars_api.d.ts", await bundleApiTypes()],
+    ["lars_relay_web.js", await bundleWebScript()],
+    ["lars_relay_web.d.ts", await bundleWebTypes()],
+  ];
+  for (const [name, text] of files) {
+    const target = join(resolve(folder), name);
+    writeFileSync(target, text);
+    printLine(target);
+  }
 }
 
 const command = new Command("deno task api")
@@ -31,7 +40,7 @@ const command = new Command("deno task api")
   .option("--out <DIR>", "folder to write into", "dist")
   .exitOverride();
 addExamples(command, [
-  ["deno task api", "dist/lars_api.js, its types, dist/lars_relay_web.js"],
+  ["deno task api", "dist/lars_api.js, dist/lars_relay_web.js, and their types"],
   ["deno task api --out vendor", "into another folder"],
 ]);
 

@@ -35,6 +35,7 @@ test("deno task api makes one file, with its types, that nothing needs beside it
       `${directory}/lars_api.js`,
       `${directory}/lars_api.d.ts`,
       `${directory}/lars_relay_web.js`,
+      `${directory}/lars_relay_web.d.ts`,
     ]);
     assert.ok(!readFileSync(`${directory}/lars_api.js`, "utf8").includes("../"));
     await t.test("Node runs it", NEEDS_NODE, async () => {
@@ -65,6 +66,12 @@ test("deno task api makes one file, with its types, that nothing needs beside it
       );
       assert.deepEqual(await faultsOf(directory, ["es2022", "dom"]), []);
       assert.deepEqual(await faultsOf(directory, ["esnext", "dom"]), []);
+    });
+    await t.test("the types for pages pass it as well", async () => {
+      const types = readFileSync(`${directory}/lars_relay_web.d.ts`, "utf8");
+      assert.doesNotMatch(types, /^(import|export) .*from "/m);
+      writeFileSync(`${directory}/caller.ts`, TYPED_PAGE);
+      assert.deepEqual(await faultsOf(directory, ["es2022", "dom"]), []);
     });
   });
 });
@@ -97,7 +104,8 @@ test("a console serves the library, and Deno imports it from there by either nam
 /** What the compiler says of a program that uses the library. */
 async function faultsOf(directory: string, lib: readonly string[]): Promise<string[]> {
   const { default: ts } = await import("typescript");
-  const program = ts.createProgram([`${directory}/caller.ts`, `${directory}/lars_api.d.ts`], {
+  const types = ["lars_api", "lars_relay_web"].map((name) => `${directory}/${name}.d.ts`);
+  const program = ts.createProgram([`${directory}/caller.ts`, ...types], {
     strict: true,
     skipLibCheck: false,
     exactOptionalPropertyTypes: true,
@@ -130,6 +138,17 @@ export const wrong: number = await client.call(1, 2, asks);
 export const direct: LarsApi = new lars.InProcessClient({ mode: "direct" });
 export const failed: number = new lars.StatusError(500).status;
 export const code: lars.RetCode = lars.RetCode.Overload;
+`;
+
+/** A page that uses the client of a relay. */
+const TYPED_PAGE = `
+import { RelayClient, RelayError } from "./lars_relay_web.js";
+
+const client = new RelayClient({ relays: ["127.0.0.1:2001"], name: "ann", onMessage: ({ from }) => console.log(from) });
+export const answer: Uint8Array = await client.request({ modId: 1, cmdId: 1 }, new Uint8Array(3));
+export const isUnseen = (error: unknown): boolean => error instanceof RelayError && error.unseen;
+// @ts-expect-error The types are those of the client, and not any.
+export const wrong: number = await client.who();
 `;
 
 test("deno task api refuses what it does not know with exit code 2", async () => {

@@ -61,6 +61,8 @@ export interface SessionPeer {
   readonly local: Address;
   /** What it has proved to be over TLS; undefined or absent: nothing. */
   readonly peerCertificate?: PeerCertificate | undefined;
+  /** Its connection asks by itself whether it is there, so that its silence means nothing. */
+  readonly asksPeer?: boolean;
   send(msgId: number, body: Uint8Array): boolean;
   close(reason?: string): void;
 }
@@ -408,6 +410,7 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
     if (state === undefined) return;
     state.heardAtMs = this.#options.clock.nowMs();
     state.revision = revision;
+    if (peer.asksPeer === true) return;
     state.dueMs = state.heardAtMs + SILENCE_TIMEOUT_MS;
     this.#wakeAt(state.dueMs);
   }

@@ -114,6 +114,18 @@ test("ServerSessions tells whoever comes while the service stops to go elsewhere
   assert.deepEqual(told.slice(41), ["last 0"], "at once");
 });
 
+test("ServerSessions does not mind the silence of one whose connection asks whether it is there", () => {
+  const clock = new ManualClock();
+  const sessions = sessionsAt(clock);
+  const closed: (string | undefined)[] = [];
+  const close = (reason?: string): unknown => closed.push(reason);
+  const peer = { ...ends, asksPeer: true, send: () => true, close };
+  sessions.accept(peer);
+  sessions.router.dispatch(MessageId.Ping, encodePing({ seq: 1 }), peer);
+  clock.advance(2 * SILENCE_TIMEOUT_MS);
+  assert.deepEqual([closed, clock.pendingCount], [[], 0]);
+});
+
 test("ServerSessions keeps what a peer says of itself, and what its pings say has come", () => {
   const clock = new ManualClock();
   const sessions = sessionsAt(clock);

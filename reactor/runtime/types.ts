@@ -37,6 +37,8 @@ export interface Stream {
   readonly peerCertificate?: PeerCertificate | undefined;
   /** A handshake is under way, or has just ended: nothing could be said yet. @default {false} */
   readonly isOpening?: boolean;
+  /** It asks by itself whether its peer is still there, and ends when it is not. @default {false} */
+  readonly asksPeer?: boolean;
   /**
    * Calls `action` at the end of the present turn of the loop that serves this stream. It must not
    * throw.

@@ -55,6 +55,8 @@ export interface Connection<A = unknown> {
   readonly local: Address;
   /** See {@linkcode Stream}. */
   readonly peerCertificate: PeerCertificate | undefined;
+  /** See {@linkcode Stream}. */
+  readonly asksPeer: boolean;
   /** Whatever the application keeps about this peer. */
   attached: A | undefined;
   /** Bytes queued and not yet handed to the kernel. */
@@ -187,6 +189,10 @@ class ServerConnection<A> implements Connection<A>, LinkOwner {
 
   get peerCertificate(): PeerCertificate | undefined {
     return this.link.stream.peerCertificate;
+  }
+
+  get asksPeer(): boolean {
+    return this.link.stream.asksPeer === true;
   }
 
   get isOpening(): boolean {
