@@ -29,6 +29,10 @@ const HALF_RATE = 15_000;
 const DEAF = 1_000;
 const DEAF_REQUESTS = 800;
 const IDLE = 10_000;
+/** Clients over WebSocket that ask, and requests of all of them a second; those that are idle. */
+const WEB_CLIENTS = 1_000;
+const WEB_RATE = 5_000;
+const WEB_IDLE = 2_000;
 /** Memory that an idle client may take, and that what waits for one may: `client_bytes`. */
 const IDLE_KIB = 4;
 const CLIENT_KIB = 256;
@@ -43,7 +47,16 @@ const DEAF_ROW = `relay, the same beside 1,000 clients that never read: p99`;
 const IDLE_ROW = `relay, 10,000 idle clients: memory of each`;
 const BURST_ROW = `relay, the same in bursts of 4 of a client: CPU per request and its answer`;
 const STUCK_ROW = `relay, 1,000 clients that never read: memory of each`;
-const ROWS = [CPU_ROW, SPEED_ROW, BURST_ROW, LATE_ROW, DEAF_ROW, IDLE_ROW, STUCK_ROW];
+const WEB_ABOUT = "1,000 clients over WebSocket";
+const WEB_CPU_ROW = `relay, ${WEB_ABOUT}: CPU per request and its answer`;
+const WEB_SPEED_ROW = `relay, ${WEB_ABOUT}: requests and answers a second`;
+const WEB_LATE_ROW = `relay, ${WEB_ABOUT}, 5,000 requests a second: p99`;
+const WEB_IDLE_ROW = `relay, 2,000 idle clients over WebSocket: memory of each`;
+const WEB_ROWS = [WEB_CPU_ROW, WEB_SPEED_ROW, WEB_LATE_ROW];
+const ROWS = [
+  ...[CPU_ROW, SPEED_ROW, BURST_ROW, LATE_ROW, DEAF_ROW, IDLE_ROW, STUCK_ROW],
+  ...[...WEB_ROWS, WEB_IDLE_ROW],
+];
 /** Rounds of a comparison: each connects all clients anew, which takes longer than what is measured. */
 const ROUNDS = 3;
 /** Requests that go out over one client before the next has its turn. */
@@ -59,12 +72,17 @@ interface Subject {
   readonly isFast: boolean;
 }
 
-async function startOurs(bench: Bench, on: BenchRuntime, isFast: boolean): Promise<Subject> {
+async function startOurs(
+  bench: Bench,
+  on: BenchRuntime,
+  isFast: boolean,
+  more: readonly string[] = [],
+): Promise<Subject> {
   const name = `${on.name} ${isFast ? "fast" : "portable"}`;
   const flags = ["--json", "--relay-port=0", "--metrics-port=0", "--log-level=error"];
   const bounds = ["--relay-links-per-ip=0", "--relay-client-requests=100000"];
   const path = `--relay-fast-path=${isFast ? "auto" : "off"}`;
-  const argv = on.command("relay/main.ts", ...flags, ...bounds, path);
+  const argv = on.command("relay/main.ts", ...flags, ...bounds, path, ...more);
   const { pid, addresses: [{ hostname, port }] } = await bench.start(`relay, ${name}`, argv);
   return { name, pid, words: [`host=${hostname}`, `port=${port}`], isOurs: true, isFast };
 }
@@ -79,6 +97,19 @@ async function startPlain(
   const [{ hostname, port }, { port: workerPort }] = server.addresses;
   const words = ["mode=plain", `host=${hostname}`, `port=${port}`, `worker_port=${workerPort}`];
   return { name, pid: server.pid, words, isOurs: false, isFast: false };
+}
+
+/** One with a port for WebSockets: over it, and over sessions with the same relay. */
+async function startWeb(
+  bench: Bench,
+  on: BenchRuntime,
+  isFast: boolean,
+): Promise<{ readonly web: Subject; readonly session: Subject }> {
+  const webPort = await freePort();
+  const session = await startOurs(bench, on, isFast, [`--relay-web-port=${webPort}`]);
+  const [host, port] = session.words;
+  const words = ["mode=web", host, `port=${webPort}`, `worker_${port}`];
+  return { session, web: { ...session, words } };
 }
 
 /** A port that is free now. */
@@ -245,7 +276,8 @@ async function memoryRow(
 ): Promise<Row> {
   const clients = (more.deaf ?? more.sessions) as number;
   // So that code and heap are there before the first look.
-  await measure(bench, program, subject, { sessions: 100, links: 10, window: 64 });
+  const links = more.links ?? 10;
+  await measure(bench, program, subject, { sessions: 100, links, window: 64 });
   await bench.pause(bench.smoke ? 20 : SETTLE_MS);
   const before = residentBytes(subject.pid) ?? NaN;
   const argv = argvOf(bench, program, subject, { sessions: 0, links: 0, ms: 0, ...more });
@@ -256,10 +288,60 @@ async function memoryRow(
   return rowOf({
     ...{ name, subject: subject.name, unit: "KiB" },
     values: [(after - before) / clients / 1024],
-    ...(name === STUCK_ROW || subject.isFast
+    ...(name === STUCK_ROW || (name === IDLE_ROW && subject.isFast)
       ? { target: { atMost: name === STUCK_ROW ? CLIENT_KIB : IDLE_KIB } }
       : {}),
   });
+}
+
+/** Rows of WebSockets, each beside the same over sessions. */
+async function webRows(
+  bench: Bench,
+  program: string,
+  { web, session }: { readonly web: Subject; readonly session: Subject },
+): Promise<Row[]> {
+  const clients = { links: 0, sessions: bench.smoke ? 10 : WEB_CLIENTS };
+  const load = { ...clients, window: bench.smoke ? 32 : WINDOW };
+  const slow = { ...clients, rate: bench.smoke ? 200 : WEB_RATE };
+  const samples = await bench.interleave(
+    [["session", session] as const, ["web", web] as const].flatMap(([name, subject]) => [
+      { name, measure: () => measure(bench, program, subject, load) },
+      { name: `${name}, slow`, measure: () => measure(bench, program, subject, slow) },
+    ]),
+    roundsOf(bench),
+  );
+  const row = (
+    name: string,
+    unit: string,
+    ending: string,
+    value: (one: LoadResult) => number,
+  ): Row =>
+    rowOf({
+      ...{ name, subject: web.name, unit, reference: "the same over sessions" },
+      values: (samples.get(`web${ending}`) ?? []).map(value),
+      referenceValues: (samples.get(`session${ending}`) ?? []).map(value),
+    });
+  return [
+    row(WEB_CPU_ROW, "us", "", cpuMicros),
+    row(WEB_SPEED_ROW, "k/s", "", ({ ok, seconds }) => 2 * ok / seconds / 1000),
+    row(WEB_LATE_ROW, "us", ", slow", ({ p99us }) => p99us),
+  ];
+}
+
+async function allWebRows(bench: Bench, program: string, on: BenchRuntime): Promise<Row[]> {
+  const rows: Row[] = [];
+  const isFast = batchTcpFault(systemClock) === undefined;
+  if (bench.wants("relay", WEB_IDLE_ROW)) {
+    const idle = { sessions: bench.smoke ? 20 : WEB_IDLE, links: 0, workers: 0 };
+    const { web } = await startWeb(bench, on, isFast);
+    rows.push(await memoryRow(bench, program, web, WEB_IDLE_ROW, idle));
+    await bench.stopServers();
+  }
+  if (WEB_ROWS.some((row) => bench.wants("relay", row))) {
+    rows.push(...await webRows(bench, program, await startWeb(bench, on, isFast)));
+    await bench.stopServers();
+  }
+  return rows;
 }
 
 async function rowsOn(bench: Bench, program: string, on: BenchRuntime): Promise<Row[]> {
@@ -274,10 +356,12 @@ async function rowsOn(bench: Bench, program: string, on: BenchRuntime): Promise<
       await bench.stopServers();
     }
   }
-  const subjects = await startAll(bench, on);
-  const echo = await startPlain(bench, on, "echo");
+  rows.push(...await allWebRows(bench, program, on));
   const wantsLoad = [CPU_ROW, BURST_ROW, SPEED_ROW].some((row) => bench.wants("relay", row));
   const wantsLate = [LATE_ROW, DEAF_ROW].some((row) => bench.wants("relay", row));
+  if (!wantsLoad && !wantsLate) return rows;
+  const subjects = await startAll(bench, on);
+  const echo = await startPlain(bench, on, "echo");
   if (wantsLoad) rows.push(...await loadRows(bench, program, subjects));
   if (wantsLate) rows.push(...await lateRows(bench, program, subjects, echo));
   await bench.stopServers();

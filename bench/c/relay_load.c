@@ -3,6 +3,7 @@
 // saw as JSON. With ms=0 it only connects, says that it is ready, and holds the connections.
 //   relay_load mode=lars host=127.0.0.1 port=N sessions=N links=N ...   this project's relay
 //   relay_load mode=plain host=127.0.0.1 port=N worker_port=N sessions=N ...   bench/relay_plain.ts
+//   relay_load mode=web host=127.0.0.1 port=N worker_port=N sessions=N ...   the same over WebSocket
 //   relay_load mode=nats host=127.0.0.1 port=N sessions=N ...   a NATS server, as request and reply
 //   ... workers=N window=N ms=N warmup=N pid=N [rate=N] [burst=N] [deaf=N deaf_requests=N]
 // `links` are clients of the original, `window` requests in flight of all clients, `burst` requests
@@ -42,9 +43,12 @@ enum {
   TASK = 105,
   DONE = 106,
   CREDIT = 10000,
+  WEB_BINARY = 2,
+  WEB_PING = 9,
+  WEB_PONG = 10,
 };
 
-typedef enum { SESSION, LINK1, LINK2, WORKER, PLAIN, PLAIN_WORKER, NATS, NATS_WORKER } kind;
+typedef enum { SESSION, LINK1, LINK2, WORKER, PLAIN, PLAIN_WORKER, NATS, NATS_WORKER, WEB } kind;
 
 typedef struct {
   kind what;
@@ -198,6 +202,20 @@ static peer *add_peer(kind what, int fd) {
 
 static void add_asker(peer *one) { askers[askers_count++] = one; }
 
+// The head of a message from a client, with a mask that changes nothing; returns its length.
+static size_t web_head(uint8_t *to, int opcode, size_t bytes) {
+  size_t at = 0;
+  to[at++] = (uint8_t)(128 | opcode);
+  if (bytes < 126) to[at++] = (uint8_t)(128 | bytes);
+  else {
+    to[at++] = 128 | 126;
+    to[at++] = (uint8_t)(bytes >> 8);
+    to[at++] = (uint8_t)bytes;
+  }
+  memset(to + at, 0, 4);
+  return at + 4;
+}
+
 static size_t request_to(uint8_t *to, const peer *one, uint32_t number) {
   size_t at = HEAD_BYTES;
   if (one->what == NATS) {
@@ -206,6 +224,14 @@ static size_t request_to(uint8_t *to, const peer *one, uint32_t number) {
     put32(to + at, number);
     memcpy(to + at + DATA_BYTES, "\r\n", 2);
     return at + DATA_BYTES + 2;
+  }
+  if (one->what == WEB) {
+    uint8_t frame[256];
+    peer session = {.what = SESSION};
+    size_t bytes = request_to(frame, &session, number);
+    at = web_head(to, WEB_BINARY, bytes);
+    memcpy(to + at, frame, bytes);
+    return at + bytes;
   }
   if (one->what != SESSION) {
     memset(to, 0, FRAME_BYTES);
@@ -318,6 +344,22 @@ static size_t on_nats(peer *one, const uint8_t *bytes, size_t length, uint8_t *t
   return at + DATA_BYTES + 2;
 }
 
+// Takes one message of a WebSocket if it is whole. Returns its length, 0: it is not whole.
+static size_t on_web(peer *one, const uint8_t *bytes, size_t count, uint8_t *to, size_t *out) {
+  if (count < 2) return 0;
+  size_t length = bytes[1] & 127, at = 2;
+  if (length == 126) {
+    if (count < 4) return 0;
+    length = (size_t)bytes[2] << 8 | bytes[3];
+    at = 4;
+  }
+  if (count < at + length) return 0;
+  int opcode = bytes[0] & 15;
+  if (opcode == WEB_BINARY) on_frame(one, bytes + at, (uint32_t)length, to + *out);
+  if (opcode == WEB_PING) *out += web_head(to + *out, WEB_PONG, 0);
+  return at + length;
+}
+
 static void on_ready(peer *one) {
   memcpy(incoming, one->bytes, (size_t)one->held);
   int is_worker = one->what == WORKER || one->what == PLAIN_WORKER || one->what == NATS_WORKER;
@@ -335,6 +377,11 @@ static void on_ready(peer *one) {
     out += on_nats(one, incoming + at, length, outgoing + out);
     at += length;
     if (out > READ_BYTES) send_all(one->fd, outgoing, out), out = 0;
+  }
+  while (one->what == WEB) {
+    size_t length = on_web(one, incoming + at, bytes - at, outgoing, &out);
+    if (length == 0) break;
+    at += length;
   }
   while (one->what < NATS && bytes - at >= HEAD_BYTES) {
     int framed = one->what == SESSION || one->what == WORKER;
@@ -371,6 +418,31 @@ static peer *join_session(const char *host, int port) {
   bytes += head(frames + bytes, JOIN, 0);
   send_all(fd, frames, bytes);
   return add_peer(SESSION, fd);
+}
+
+static peer *join_web(const char *host, int port) {
+  uint8_t bytes[1024], frames[64];
+  int fd = connect_to(host, port);
+  int length = sprintf((char *)bytes,
+                       "GET / HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\n"
+                       "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                       host, port);
+  send_all(fd, bytes, (size_t)length);
+  // The relay says nothing more before Hello.
+  for (size_t held = 0; held < 4 || memcmp(bytes + held - 4, "\r\n\r\n", 4) != 0;) {
+    ssize_t got = recv(fd, bytes + held, sizeof bytes - held, 0);
+    if (got <= 0) fail("no upgrade");
+    held += (size_t)got;
+  }
+  if (memcmp(bytes, "HTTP/1.1 101", 12) != 0) fail("no upgrade");
+  size_t frame = hello(frames), at = web_head(bytes, WEB_BINARY, frame);
+  memcpy(bytes + at, frames, frame);
+  at += frame;
+  at += web_head(bytes + at, WEB_BINARY, HEAD_BYTES);
+  at += head(bytes + at, JOIN, 0);
+  send_all(fd, bytes, at);
+  return add_peer(WEB, fd);
 }
 
 static void join_worker(const char *host, int port) {
@@ -475,6 +547,7 @@ int main(int argc, char **argv) {
   if (number_of(argc, argv, "burst") > 0) burst = number_of(argc, argv, "burst");
   const char *mode = text_of(argc, argv, "mode", "lars");
   int nats = strcmp(mode, "nats") == 0;
+  int web = strcmp(mode, "web") == 0;
   plain = strcmp(mode, "plain") == 0;
   poller = epoll_create1(0);
   askers = calloc((size_t)(sessions + links + 1), sizeof *askers);
@@ -483,12 +556,12 @@ int main(int argc, char **argv) {
   for (int i = 0; i < workers; i++) {
     if (plain) add_peer(PLAIN_WORKER, connect_to(host, worker_port));
     else if (nats) join_nats(host, port, NATS_WORKER, 0);
-    else join_worker(host, port);
+    else join_worker(host, web ? worker_port : port);
   }
   for (int i = 0; i < sessions; i++) {
     if (plain) add_asker(add_peer(PLAIN, connect_to(host, port)));
     else if (nats) add_asker(join_nats(host, port, NATS, i));
-    else add_asker(join_session(host, port));
+    else add_asker(web ? join_web(host, port) : join_session(host, port));
     // A relay gives up those that it has not heard of yet when there are too many.
     while (!plain && i - joined_count > 256) serve(0.1);
   }
