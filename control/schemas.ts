@@ -84,6 +84,10 @@ export const pathParts = {
   name: userName,
   /** Of an agent. */
   address: line(128, 1),
+  /** `host:port` of a relay, as the console was told it. */
+  relay: line(128, 1),
+  /** Number of a client at its relay. */
+  sid: digits(1, 0x7fff_ffff),
 };
 /** The parts that name a module. */
 export const ModuleParams = z.strictObject({ modId: pathParts.modId, cmdId: pathParts.cmdId });
@@ -569,6 +573,83 @@ export const FollowerRow = z.strictObject({
 export const FollowerListShape = z.strictObject({
   version: count.describe("newest route version"),
   followers: z.array(FollowerRow),
+});
+
+const rate = z.number().min(0).nullable().describe("null: not known yet");
+
+/** Messages of one kind that a relay did not bring to whom they were for, by one reason. */
+export const RelayDropShape = z.strictObject({
+  what: z.string().describe(
+    "requests, replies (of workers), transits (of clients of the original), messages (from " +
+      "client to client), mail (those that are kept)",
+  ),
+  reason: z.string().describe("expired: its time was over; the others as the metrics have them"),
+  count: count.describe("since the relay started"),
+  perSecond: rate,
+});
+/** What a relay has and does now. */
+export const RelayFactsShape = z.strictObject({
+  clients: count,
+  originals: count.describe("of them, those of the original"),
+  webSockets: count.describe("connections that are WebSockets"),
+  names: count.describe("clients that have names"),
+  workers: count,
+  running: count.describe("requests that workers have"),
+  waiting: count.describe("requests that wait for a worker"),
+  waitingBytes: count,
+  oldestMs: count.describe("for how long the oldest of these has waited; 0: none waits"),
+  requestsPerSecond: rate,
+  answersPerSecond: rate,
+  messagesPerSecond: rate,
+  timedOut: count.describe("requests without an answer in time"),
+  lostWithWorkers: count.describe("requests whose worker went away with them"),
+  mailWaiting: count.nullable().describe("messages that are kept; null: it keeps none"),
+  drops: z.array(RelayDropShape).describe("what happens now first"),
+});
+export const RelayRowShape = z.strictObject({
+  relay: z.string().describe("host:port"),
+  fault: z.string().nullable().describe("why it does not answer"),
+  facts: RelayFactsShape.nullable(),
+});
+export const RelayListShape = z.strictObject({ relays: z.array(RelayRowShape) });
+export const RelayClientListShape = z.strictObject({
+  total: count,
+  clients: z.array(z.strictObject({
+    sid: count.describe("its number at the relay"),
+    name: z.string().describe("empty: it has none"),
+    from: z.string(),
+    kind: z.string().describe("session: one of ours; original"),
+    requests: count.describe("without an answer"),
+    waitingBytes: count.describe("of those that wait for a worker"),
+  })).describe("the first 250"),
+});
+export const RelayWorkerListShape = z.strictObject({
+  total: count,
+  workers: z.array(z.strictObject({
+    from: z.string(),
+    modules: z.array(ModuleKeyShape).describe("the first five"),
+    credit: count.describe("requests it may still be given"),
+    running: count,
+    answered: count,
+  })).describe("the first 250"),
+});
+export const RelayQueueListShape = z.strictObject({
+  total: count,
+  queues: z.array(z.strictObject({
+    modId,
+    cmdId,
+    workers: count,
+    waiting: count,
+    waitingBytes: count,
+    oldestMs: count,
+  })).describe("the 250 longest, longest first"),
+});
+export const RelayMailShape = z.strictObject({
+  waiting: count,
+  waitingBytes: count,
+  oldestSentAtMs: instantMs.nullable(),
+  boxes: z.array(z.strictObject({ name: z.string(), waiting: count, waitingBytes: count }))
+    .describe("the 250 fullest"),
 });
 
 /** Which modules of a node are meant. */
@@ -1331,6 +1412,14 @@ export type AgentCounts = Shown<typeof AgentCountsShape>;
 export type AgentList = Shown<typeof AgentListShape>;
 export type FollowerRow = Shown<typeof FollowerRow>;
 export type FollowerList = Shown<typeof FollowerListShape>;
+export type RelayDrop = Shown<typeof RelayDropShape>;
+export type RelayFacts = Shown<typeof RelayFactsShape>;
+export type RelayRow = Shown<typeof RelayRowShape>;
+export type RelayList = Shown<typeof RelayListShape>;
+export type RelayClientList = Shown<typeof RelayClientListShape>;
+export type RelayWorkerList = Shown<typeof RelayWorkerListShape>;
+export type RelayQueueList = Shown<typeof RelayQueueListShape>;
+export type RelayMail = Shown<typeof RelayMailShape>;
 export type AgentListWish = Shown<typeof AgentListQuery>;
 export type NodeUseAnswers = Shown<typeof NodeUseAnswers>;
 export type DnsAnswer = NodeUseAnswers["answers"][number];

@@ -230,8 +230,8 @@ class ServiceGroup {
     if (!isKnown && this.#dns !== undefined && this.#reporter !== undefined) {
       await this.#startAgent(addressOf(this.#dns), addressOf(this.#reporter));
     }
-    await this.#startConsole();
     await this.#startRelay();
+    await this.#startConsole();
   }
 
   async #startRelay(): Promise<void> {
@@ -259,7 +259,7 @@ class ServiceGroup {
 
   async #startConsoleAt(listen: Address): Promise<RunningService> {
     const { startWeb, webDaemon } = await import("../web/service.ts");
-    const agent = this.#agent;
+    const [agent, relay] = [this.#agent, this.#relay];
     const dnsAddresses = this.#dns === undefined ? [] : [addressOf(this.#dns)]
       .map(({ hostname, port }) => parseAddress(reachable({ hostname, port })));
     const announce = (link: string): void => {
@@ -273,6 +273,7 @@ class ServiceGroup {
       "web.ip": listen.hostname,
       "web.port": String(listen.port),
       ...(agent === undefined ? {} : { "web.agent": reachable(addressOf(agent)) }),
+      ...(relay === undefined ? {} : { "web.relays": reachable(addressOf(relay)) }),
       "store.url": this.storeUrl,
     });
   }

@@ -54,7 +54,8 @@ function urlOf(name: RouteName, route: ApiRoute): string {
   };
   const query = queries[name] ?? "";
   return route.path.replace("{modId}", "1").replace("{cmdId}", "1").replace("{node}", NODE)
-    .replace("{id}", "1").replace("{name}", "bob").replace("{address}", "10.0.0.1:8888") + query;
+    .replace("{id}", "1").replace("{name}", "bob").replace("{address}", "10.0.0.1:8888")
+    .replace("{relay}", "127.0.0.1:1").replace("{sid}", "1") + query;
 }
 
 /** Status of a request with this client; streams are only opened. */
@@ -111,8 +112,9 @@ test("every route is open to its role and those above, and to no other", TIMEOUT
         const status = await statusOf(clients[role], name, route);
         const may = mayAct(role, route.role);
         assert.equal(status === 403, !may, `${role} ${name}: ${status}`);
-        // There is no agent here, and no discovery.
-        const isAway = (name === "explainModule" && status === 502) ||
+        // There is no agent here, no relay, and no discovery.
+        const isAsked = name === "explainModule" || route.path.startsWith("/relays/");
+        const isAway = (isAsked && status === 502) ||
           (route.role === "registrar" && status === 503);
         assert.ok(isAway || (status < 500 && status !== 401), `${role} ${name}: ${status}`);
         if (may) assert.ok(isAway || status < 300 || status === 404, `${role} ${name}: ${status}`);

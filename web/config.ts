@@ -2,7 +2,8 @@
 
 import { authSettings, storeSettings } from "../daemon/settings/common_settings.ts";
 import { Section, type SettingsTable } from "../daemon/settings/settings.ts";
-import { ConfigError } from "../reactor/errors.ts";
+import { type Address, parseAddress } from "../reactor/address.ts";
+import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 
 /** Port of the console unless told otherwise. */
@@ -53,6 +54,10 @@ export const webSettings = {
     ),
   agent: web.text("agent", `127.0.0.1:${DEFAULT_PORTS.agent}`, { shape: "host:port" })
     .doc("First port of the agent that is asked why it picks which node."),
+  relays: web.text("relays", `127.0.0.1:${DEFAULT_PORTS.relay}`, {
+    shape: "host:port, separated by commas",
+  })
+    .doc("Relays that the console shows; they share its secret, where there is one."),
   oidcIssuer: oidc.text("issuer", "", { shape: "https://host/path" })
     .doc(
       "OpenID Connect provider that people may log in by, beside users with passwords; empty: " +
@@ -93,6 +98,22 @@ export function commandWords(text: string): string[] {
   throw new ConfigError(
     `[web] scale_command must be a JSON list like ["/usr/bin/fleet", "scale"]: it is ${text}`,
   );
+}
+
+/** Most relays that one console shows. */
+export const RELAYS_MAX = 64;
+
+/** Addresses of relays, each once. @throws {ConfigError} */
+export function relayAddresses(list: string): Address[] {
+  const texts = new Set(list.split(/[\s,]+/).filter((text) => text !== ""));
+  if (texts.size > RELAYS_MAX) {
+    throw new ConfigError(`[web] relays must name at most ${RELAYS_MAX}: it names ${texts.size}`);
+  }
+  try {
+    return [...texts].map((text) => parseAddress(text, DEFAULT_PORTS.relay));
+  } catch (error) {
+    throw new ConfigError(`[web] relays: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** Names of a list, in lower case. */

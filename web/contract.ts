@@ -33,6 +33,7 @@ export const PROBLEMS = {
   "limit": { status: 507, title: "Limit reached" },
   "internal": { status: 500, title: "Fault of the console" },
   "agent-away": { status: 502, title: "Agent does not answer" },
+  "relay-away": { status: 502, title: "Relay does not answer" },
   "discovery-away": { status: 503, title: "No discovery answers" },
   "store-away": { status: 503, title: "Database does not answer" },
   "store-newer": { status: 503, title: "Database is newer than this console" },
@@ -78,6 +79,7 @@ const TAGS: Readonly<Record<string, string>> = {
   events: "history",
   leases: "leases",
   scaling: "scaling",
+  relays: "relays",
   changes: "changes",
   routes: "changes",
   alerts: "alerts",
@@ -589,6 +591,41 @@ export const scalingRoutes = {
   ),
 };
 
+export const relayRoutes = {
+  listRelays: route(
+    "GET /relays",
+    "viewer",
+    "Relays: clients, workers, rates, what waits and since when, drops by reason.",
+    { response: shapes.RelayListShape },
+  ),
+  listRelayClients: route("GET /relays/{relay}/clients", "viewer", "Clients of a relay.", {
+    response: shapes.RelayClientListShape,
+    problems: ["not-found", "relay-away"],
+  }),
+  kickRelayClient: route(
+    "DELETE /relays/{relay}/clients/{sid}",
+    "operator",
+    "Ends the connection of a client; it may come back.",
+    { response: null, problems: ["not-found", "relay-away"] },
+  ),
+  listRelayWorkers: route("GET /relays/{relay}/workers", "viewer", "Workers of a relay.", {
+    response: shapes.RelayWorkerListShape,
+    problems: ["not-found", "relay-away"],
+  }),
+  listRelayQueues: route(
+    "GET /relays/{relay}/queues",
+    "viewer",
+    "Modules of a relay: workers, and requests that wait.",
+    { response: shapes.RelayQueueListShape, problems: ["not-found", "relay-away"] },
+  ),
+  getRelayMail: route(
+    "GET /relays/{relay}/mail",
+    "viewer",
+    "Messages that a relay keeps for clients that are away.",
+    { response: shapes.RelayMailShape, problems: ["not-found", "relay-away", "conflict"] },
+  ),
+};
+
 export const accessRoutes = {
   listAudit: route(
     "GET /audit",
@@ -650,6 +687,7 @@ export const API_ROUTES = {
   ...alertRoutes,
   ...leaseRoutes,
   ...scalingRoutes,
+  ...relayRoutes,
   ...accessRoutes,
 } satisfies Record<string, ApiRoute>;
 

@@ -43,6 +43,7 @@ import { policyList } from "./policy_list.ts";
 import { openApiDocument } from "./openapi.ts";
 import { ApiProblem } from "./problem.ts";
 import { sessionCookie } from "./session_cookie.ts";
+import { type RelayHandlerParts, relayHandlers } from "./relays/relay_handlers.ts";
 import { type ScalingHandlerParts, scalingHandlers } from "./scaling_handlers.ts";
 import type { ReportService } from "../control/reports/report_service.ts";
 import { NODE_MODULES_MAX } from "../control/schemas.ts";
@@ -64,7 +65,7 @@ const CALLERS_WITHIN_S = 60;
 const LIVE_EVENTS_MAX = 100;
 
 /** What the handlers work with. */
-export interface HandlerParts extends LeaseHandlerParts, ScalingHandlerParts {
+export interface HandlerParts extends LeaseHandlerParts, ScalingHandlerParts, RelayHandlerParts {
   readonly store: Store;
   readonly access: AccessService;
   readonly changes: ChangeService;
@@ -425,6 +426,7 @@ export function makeHandlers(parts: HandlerParts): ApiHandlers {
     ...alertHandlers(parts),
     ...leaseHandlers(parts),
     ...scalingHandlers(parts),
+    ...relayHandlers(parts),
     ...accessHandlers(parts),
   };
 }

@@ -23,7 +23,7 @@ import { AlertService } from "../control/alerts/alert_service.ts";
 import { ApiServer } from "./api_server.ts";
 import { ChangeService } from "../control/changes/change_service.ts";
 import { clientAddress, readProxies } from "../control/access/client_address.ts";
-import { commandWords, hostNameList, webSettings } from "./config.ts";
+import { commandWords, hostNameList, relayAddresses, webSettings } from "./config.ts";
 import { EventTail } from "../control/reports/event_tail.ts";
 import { CounterService } from "../control/counters/counter_service.ts";
 import { FleetExplainService } from "../control/explain/fleet_explain_service.ts";
@@ -40,6 +40,7 @@ import type { OidcLogin } from "./oidc_login.ts";
 import { openOidcLogin } from "./oidc_setup.ts";
 import { NodeUseService } from "../control/drain/node_use_service.ts";
 import { ReportService } from "../control/reports/report_service.ts";
+import { RelayWatch } from "./relays/relay_watch.ts";
 import { RequestCounts } from "./request_counts.ts";
 import { PasswordHasher } from "../control/access/secrets.ts";
 import { ScaleDrivers } from "../scaling/scale_drivers.ts";
@@ -147,7 +148,7 @@ export class WebService extends StoreService<WebSettings> {
         events: new EventTail({ store, clock }),
         reports: new ReportService({ store, clock }),
         nodeUse: new NodeUseService(asking),
-        ...{ ...leaseParts, scaling, clock },
+        ...{ ...leaseParts, scaling, relays: this.#makeRelays(settings), clock },
         fleetExplain: new FleetExplainService(asking),
         secureCookie: settings.secureCookie || settings.isSecret,
         loginProvider: settings.oidcIssuer === "" ? undefined : settings.oidcTitle,
@@ -240,6 +241,16 @@ export class WebService extends StoreService<WebSettings> {
     this.onStop(CLOSE_TIMEOUT_MS, () => registrar.close());
     const isOut = (node: NodeKey): boolean => isKeptOut(this.#reader, node);
     return { leases: new LeaseAdmin({ ...about, addresses }, isOut), registrar };
+  }
+
+  #makeRelays(settings: WebSettings): RelayWatch {
+    const { rng, software, secrets, transport } = this.context;
+    const relays = new RelayWatch({
+      ...{ addresses: relayAddresses(settings.relays), store: this.#store, clock: this.#clock },
+      ...{ rng, software, secrets, transport },
+    });
+    this.onStop(CLOSE_TIMEOUT_MS, () => relays.close());
+    return relays;
   }
 
   #makeDrivers(settings: WebSettings): ScaleDrivers {

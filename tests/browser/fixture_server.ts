@@ -244,6 +244,12 @@ function handlers(world: FixtureWorld): Handlers {
       world.heldNodes = world.heldNodes.map((held) => ({ ...held, isConfirmed: true }));
       return { modId: params.modId, cmdId: params.cmdId };
     },
+    listRelays: () => ({ relays: world.relays(now()) }),
+    listRelayClients: ({ params }) => world.relayClients(params.relay),
+    kickRelayClient: ({ params }) => void world.kicked.add(params.sid),
+    listRelayWorkers: ({ params }) => world.relayWorkers(params.relay),
+    listRelayQueues: ({ params }) => world.relayQueues(params.relay),
+    getRelayMail: () => world.relayMail(now()),
     listFollowers: () => world.followers(now()),
     forgetAgent: ({ params }) => void world.forgotten.add(params.address),
     listModules: ({ query }) => {

@@ -176,6 +176,8 @@ export class FixtureWorld {
   readonly forgotten = new Set<string>();
   /** Nodes whose registrations were ended, and modules of which nodes seem to be lost. */
   readonly ended = new Set<string>();
+  /** Clients of a relay that were put out, by their numbers. */
+  readonly kicked = new Set<number>();
   heldNodes: AnswerOf<"listLeases">["held"] = [];
   /** Rules of scaling. */
   scaled: AnswerOf<"listScaling">["modules"] = SCALED;
@@ -499,6 +501,93 @@ export class FixtureWorld {
       revisionLag: index < 2 ? 0 : null,
       detail,
     }));
+  }
+
+  /** One that has much to do, one that only keeps messages, and one that is away. */
+  relays(_nowMs: number): AnswerOf<"listRelays">["relays"] {
+    const away = (relay: string) => ({
+      ...{ relay, facts: null },
+      fault: `No relay answers at ${relay}: connection refused`,
+    });
+    if (this.#scene === "empty") return [away("127.0.0.1:2000")];
+    const drop = (what: string, reason: string, count: number, perSecond: number) => ({
+      ...{ what, reason, count, perSecond },
+    });
+    const none = {
+      ...{ originals: 0, webSockets: 0, running: 0, waiting: 0, waitingBytes: 0, oldestMs: 0 },
+      ...{ timedOut: 0, lostWithWorkers: 0, requestsPerSecond: 0, answersPerSecond: 0 },
+    };
+    return [{
+      ...{ relay: "10.0.3.1:2000", fault: null },
+      facts: {
+        ...{ clients: 10_312, originals: 1_000, webSockets: 46, names: 9_266, workers: 8 },
+        ...{ running: 218, waiting: 1_204, waitingBytes: 245_616, oldestMs: 6_840 },
+        ...{ requestsPerSecond: 31_240.5, answersPerSecond: 31_180, messagesPerSecond: 12.4 },
+        ...{ timedOut: 37, lostWithWorkers: 2, mailWaiting: 1_811 },
+        drops: [
+          drop("requests", "full", 4_021, 58.5),
+          drop("replies", "late", 37, 0),
+          drop("messages", "no_client", 12, 0),
+          drop("mail", "expired", 3, 0),
+        ],
+      },
+    }, {
+      ...{ relay: "10.0.3.2:2000", fault: null },
+      facts: {
+        ...none,
+        ...{ clients: 0, names: 0, workers: 0, messagesPerSecond: null, mailWaiting: null },
+        drops: [],
+      },
+    }, away(`relay.${"east.".repeat(12)}example:2000`)];
+  }
+
+  /** Clients of the first relay. */
+  relayClients(relay: string): AnswerOf<"listRelayClients"> {
+    if (this.#scene === "empty" || relay !== "10.0.3.1:2000") return { total: 0, clients: [] };
+    const clients = Array.from({ length: 250 }, (_, index) => ({
+      sid: index + 1,
+      name: index % 3 === 1 ? "" : index === 0 ? "w".repeat(64) : `phone-${index}`,
+      from: `10.7.${index >> 6}.${index & 63}:${40_000 + index}`,
+      kind: index % 10 === 1 ? "original" : "session",
+      requests: index % 7,
+      waitingBytes: index % 7 === 0 ? 0 : index * 184,
+    })).filter(({ sid }) => !this.kicked.has(sid));
+    return { total: 10_312 - this.kicked.size, clients };
+  }
+
+  /** Its workers: of them one that leaves. */
+  relayWorkers(relay: string): AnswerOf<"listRelayWorkers"> {
+    if (this.#scene === "empty" || relay !== "10.0.3.1:2000") return { total: 0, workers: [] };
+    const modules = [{ modId: 1, cmdId: 1 }, { modId: 1, cmdId: 2 }];
+    const workers = Array.from({ length: 8 }, (_, index) => ({
+      from: `10.0.4.${index + 1}:5${index}100`,
+      modules: index === 7 ? [] : modules,
+      ...{ credit: index === 7 ? 0 : 64 - index, running: index, answered: 81_234_567 - index },
+    }));
+    return { total: 8, workers };
+  }
+
+  /** Its queues: of them one without a worker. */
+  relayQueues(relay: string): AnswerOf<"listRelayQueues"> {
+    if (this.#scene === "empty" || relay !== "10.0.3.1:2000") return { total: 0, queues: [] };
+    const queues = [
+      { modId: 1, cmdId: 1, workers: 7, waiting: 1_190, waitingBytes: 242_760, oldestMs: 6_840 },
+      { modId: 0, cmdId: 0, workers: 0, waiting: 14, waitingBytes: 2_856, oldestMs: 640 },
+      { modId: 1, cmdId: 2, workers: 7, waiting: 0, waitingBytes: 0, oldestMs: 0 },
+    ];
+    return { total: queues.length, queues };
+  }
+
+  /** Its mailboxes. */
+  relayMail(nowMs: number): AnswerOf<"getRelayMail"> {
+    if (this.#scene === "empty") {
+      return { waiting: 0, waitingBytes: 0, oldestSentAtMs: null, boxes: [] };
+    }
+    const box = (name: string, waiting: number) => ({ name, waiting, waitingBytes: waiting * 240 });
+    return {
+      ...{ waiting: 1_811, waitingBytes: 434_640, oldestSentAtMs: nowMs - 190 * MINUTE_MS },
+      boxes: [box("phone-17", 1_204), box("w".repeat(64), 600), box("ann", 7)],
+    };
   }
 
   /** One of each way, and ways in trouble. */

@@ -31,6 +31,12 @@ const PAGES: readonly (readonly [string, string])[] = [
   ["agents", "/agents"],
   ["leases", "/leases"],
   ["followers", "/followers"],
+  ["relay", "/relay"],
+  ["relay_workers", "/relay?tab=workers"],
+  ["relay_queues", "/relay?tab=queues"],
+  ["relay_drops", "/relay?tab=drops"],
+  ["relay_mail", "/relay?tab=mail"],
+  ["relay_idle", "/relay?relay=10.0.3.2:2000&tab=mail"],
   ["services", "/services"],
   ["changes", "/changes"],
   ["change", "/changes/3"],
@@ -303,6 +309,37 @@ pageTest(
     await page.getByRole("button", { name: "Switch off" }).click();
     await dialog.getByRole("button", { name: "Switch off" }).click();
     await page.getByText("Its nodes do not follow its load").waitFor();
+  },
+);
+
+pageTest(
+  "relay: one of several is chosen, a client is put out with a question, viewers cannot",
+  "usual",
+  async (page) => {
+    await visit("/relay");
+    await page.getByText("The first 50 of 10\u202f312 clients").waitFor();
+    await page.getByRole("button", { name: "Show 250" }).click();
+    await page.getByText("The first 250 of 10\u202f312 clients").waitFor();
+    await page.getByRole("button", { name: "Kick phone-5", exact: true }).click();
+    await page.getByRole("dialog").getByText("comes back by itself").waitFor();
+    await browser.checkAccess("kick");
+    await browser.screenshot("dialog_relay_kick", true);
+    await page.getByRole("dialog").getByRole("button", { name: "End connection" }).click();
+    await page.getByRole("status").getByText("phone-5 is out").waitFor();
+    await page.getByRole("button", { name: "Kick phone-5", exact: true }).waitFor({
+      state: "detached",
+    });
+    await page.getByRole("link", { name: "Drops" }).click();
+    await page.getByText("a queue was full").waitFor();
+    await page.getByRole("link", { name: "10.0.3.2:2000" }).click();
+    await page.getByText("Everything has arrived").waitFor();
+    await page.getByRole("link", { name: /^relay\.east/ }).click();
+    await page.getByText("Everything has arrived").waitFor({ state: "detached" });
+    usual.world.kicked.clear();
+    await begin(usual, "vera");
+    await visit("/relay");
+    await page.getByText("phone-5", { exact: true }).waitFor();
+    assert.equal(await page.getByRole("button", { name: /^Kick/ }).count(), 0);
   },
 );
 

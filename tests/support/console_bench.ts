@@ -136,7 +136,7 @@ export function startTestConsole(
     listenPort: 0,
     hostNames: "",
     secureCookie: false,
-    agent: "127.0.0.1:1",
+    ...{ agent: "127.0.0.1:1", relays: "127.0.0.1:1" },
     storeUrl: url,
     mysqlHost: "",
     mysqlPort: 3306,

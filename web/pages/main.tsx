@@ -17,6 +17,7 @@ import { LeasesPage } from "./leases/page_leases.tsx";
 import { ModulePage } from "./modules/page_module.tsx";
 import { ModulesPage } from "./modules/page_modules.tsx";
 import { OverviewPage } from "./shell/page_overview.tsx";
+import { RelayPage } from "./relay/page_relay.tsx";
 import { ServicesPage } from "./services/page_services.tsx";
 import { TransferPage } from "./changes/page_transfer.tsx";
 import { UsersPage } from "./users/page_users.tsx";
@@ -67,6 +68,7 @@ const PAGES: Readonly<Record<PageName, () => JSX.Element>> = {
   agents: AgentsPage,
   leases: LeasesPage,
   followers: FollowersPage,
+  relay: RelayPage,
   services: ServicesPage,
   transfer: TransferPage,
   audit: AuditPage,

@@ -10,10 +10,11 @@ import { useModuleNames } from "../shell/module_names.ts";
 import { withQuery } from "../shell/places.ts";
 import { RULE_KINDS, RuleDialog } from "./rule_dialog.tsx";
 import { SilenceDialog } from "./silence_dialog.tsx";
-import { may, notify, query, setQuery } from "../shell/state.ts";
+import { may, notify } from "../shell/state.ts";
 import { Webhooks } from "./webhooks.tsx";
 import { Confirm } from "../parts/dialogs.tsx";
 import { ListTable } from "../parts/tables.tsx";
+import { tabOf, Tabs } from "../parts/tabs.tsx";
 import {
   AddButton,
   Ago,
@@ -342,25 +343,11 @@ function Silences(): JSX.Element {
 /** The page of alerts. */
 export function AlertsPage(): JSX.Element {
   const tabs = TABS.filter(([name]) => name !== "webhooks" || may("admin"));
-  const tab = tabs.find(([name]) => name === query.value.get("tab"))?.[0] ?? "firing";
+  const tab = tabOf(tabs);
   return (
     <>
       <PageHead title="Alerts" about="What fires, by which rules, and whom it is told" />
-      <nav class="tabs" aria-label="Parts of the alerts">
-        {tabs.map(([name, text]) => (
-          <a
-            key={name}
-            href={name === "firing" ? "/alerts" : `/alerts?tab=${name}`}
-            aria-current={name === tab ? "page" : undefined}
-            onClick={(event) => {
-              event.preventDefault();
-              setQuery({ tab: name === "firing" ? undefined : name });
-            }}
-          >
-            {text}
-          </a>
-        ))}
-      </nav>
+      <Tabs label="Parts of the alerts" tabs={tabs} tab={tab} />
       {tab === "firing" && <Firing />}
       {tab === "rules" && <Rules />}
       {tab === "silences" && <Silences />}

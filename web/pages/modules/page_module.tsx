@@ -24,7 +24,8 @@ import {
 import { type NodeActions, NodeTable } from "./node_table.tsx";
 import { ScalingPanel } from "./scaling_panel.tsx";
 import { SilenceDialog } from "../alerts/silence_dialog.tsx";
-import { may, query, setQuery } from "../shell/state.ts";
+import { may } from "../shell/state.ts";
+import { tabOf, Tabs } from "../parts/tabs.tsx";
 import {
   AddButton,
   Ago,
@@ -55,26 +56,6 @@ type Open =
   | { readonly kind: "none" | "add" | "module" | "silence" }
   | { readonly kind: "node"; readonly node: NodeStatus }
   | { readonly kind: "change"; readonly change: PlannedChange };
-
-function Tabs({ tab }: { tab: Tab }): JSX.Element {
-  return (
-    <nav class="tabs" aria-label="Parts of the module">
-      {TABS.map(([name, text]) => (
-        <a
-          key={name}
-          href={name === "nodes" ? "?" : `?tab=${name}`}
-          aria-current={name === tab ? "page" : undefined}
-          onClick={(event) => {
-            event.preventDefault();
-            setQuery({ tab: name === "nodes" ? undefined : name });
-          }}
-        >
-          {text}
-        </a>
-      ))}
-    </nav>
-  );
-}
 
 function Stats({ module }: { module: ModuleDetail }): JSX.Element {
   const callers = Math.max(0, ...module.nodes.map(({ callerCount }) => callerCount));
@@ -187,7 +168,7 @@ function Body({ module }: { module: ModuleDetail }): JSX.Element {
   useEffect(() => void (document.title = `${moduleTitle(module)} · Lars`), [module.name]);
   const [open, setOpen] = useState<Open>({ kind: "none" });
   const leases = useModuleLeases(module);
-  const tab = TABS.find(([name]) => name === query.value.get("tab"))?.[0] ?? "nodes";
+  const tab = tabOf(TABS);
   return (
     <>
       <PageHead
@@ -213,7 +194,7 @@ function Body({ module }: { module: ModuleDetail }): JSX.Element {
         onDone={leases.reload}
       />
       <Stats module={module} />
-      <Tabs tab={tab} />
+      <Tabs label="Parts of the module" tabs={TABS} tab={tab} />
       <TabBody
         tab={tab}
         module={module}

@@ -33,6 +33,15 @@ export function formatNumber(value: number): string {
   return size < 999_500_000 ? `${short(1e6)}M` : `${short(1e9)}G`;
 }
 
+/** Sizes in powers of 1024: `512 B`, `1.5 KiB`, `12 MiB`. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1024) return `${Math.round(bytes)} B`;
+  const units = ["KiB", "MiB", "GiB", "TiB"];
+  const power = Math.min(units.length, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1024 ** power;
+  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} ${units[power - 1]}`;
+}
+
 /**
  * A number on the axis of a chart: as {@linkcode formatNumber}, without noughts at its end, and with
  * three digits where that one rounds, so that even steps look even.

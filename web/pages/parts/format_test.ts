@@ -3,6 +3,7 @@ import { test } from "node:test";
 import {
   compareNodes,
   formatAgo,
+  formatBytes,
   formatCount,
   formatNumber,
   formatShare,
@@ -39,6 +40,18 @@ test("formatTick() drops what says nothing", () => {
   ]);
   assert.equal(formatTick(100), "100");
   assert.equal(formatTick(0), "0");
+});
+
+test("formatBytes() counts in powers of 1024", () => {
+  const rows: [number, string][] = [
+    [0, "0 B"],
+    [1023, "1023 B"],
+    [1024, "1.0 KiB"],
+    [12_000, "12 KiB"],
+    [1024 ** 2 - 1, "1024 KiB"],
+    [5.5 * 1024 ** 3, "5.5 GiB"],
+  ];
+  for (const [bytes, text] of rows) assert.equal(formatBytes(bytes), text);
 });
 
 test("formatCount() groups digits", () => {

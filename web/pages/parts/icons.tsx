@@ -13,6 +13,7 @@ const PATHS = {
   agents: "M8 2.5v3M8 5.5 3.5 9M8 5.5 12.5 9M8 5.5V9M2 9.5h3v4H2zM6.5 9.5h3v4h-3zM11 9.5h3v4h-3z",
   leases: "M8 13.5a5.5 5.5 0 1 0 0-11 5.5 5.5 0 0 0 0 11M8 5v3.2l2.2 1.3",
   followers: "M3 3.5h4v4H3zM7 5.5h3.5M10.5 5.5v6M7 11.5h3.5M3 9.5h4v4H3zM10.5 8.5h3",
+  relay: "M2 3.5h3v3H2zM2 9.5h3v3H2zM11 6.5h3v3h-3zM5 5l4 3-4 3M9 8h2",
   services: "M2.5 2.5h11v4h-11zM2.5 9.5h11v4h-11zM5 4.5h.5M5 11.5h.5",
   transfer: "M5 13V3M2.5 5.5 5 3l2.5 2.5M11 3v10M8.5 10.5 11 13l2.5-2.5",
   audit: "M4 2.5h6l2.5 2.5v8.5H4zM6.5 7h3.5M6.5 9.5h3.5",

@@ -72,6 +72,7 @@ export const NAV_ITEMS: readonly NavItem[] = [
     role: "viewer",
     key: "f",
   },
+  { page: "relay", href: "/relay", text: "Relay", icon: "relay", role: "viewer", key: "w" },
   {
     page: "services",
     href: "/services",

@@ -17,6 +17,7 @@ export const PAGE_NAMES = [
   "agents",
   "leases",
   "followers",
+  "relay",
   "services",
   "transfer",
   "audit",
