@@ -37,9 +37,9 @@ const ROWS_AT_FIRST = 50;
 /** What stands below a list of which not all is shown: of what came, and of what there is. */
 function Rest(
   props: { shown: number; came: number; total: number; what: string; onAll: () => void },
-): JSX.Element {
+): JSX.Element | null {
   const { shown, came, total, what, onAll } = props;
-  if (shown >= total) return <></>;
+  if (shown >= total) return null;
   return (
     <p class="more muted">
       The first {formatCount(shown)} of {plural(total, what)}{" "}
