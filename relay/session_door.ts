@@ -22,7 +22,8 @@ import {
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import type { MessageRouter } from "../reactor/message_router.ts";
-import type { Broker, BrokerClient, BrokerWorker } from "./broker/broker.ts";
+import type { Broker } from "./broker/broker.ts";
+import type { BrokerClient, BrokerWorker } from "./broker/broker_parts.ts";
 import type { ClientPort, ReplyOrder, TaskOrder, WorkerPort } from "./broker/broker_ports.ts";
 import type { MessageRefusal } from "./broker/ledger.ts";
 

@@ -3,7 +3,8 @@
 import { type ModuleId, moduleId, type ModuleKey } from "../../model/module.ts";
 import type { RelayPass } from "../../proto/codec.ts";
 import { RelayStatus } from "../../proto/message_ids.ts";
-import type { Broker, BrokerClient, BrokerWorker } from "../broker/broker.ts";
+import type { Broker } from "../broker/broker.ts";
+import type { BrokerClient, BrokerWorker } from "../broker/broker_parts.ts";
 import type { ClientPort, ReplyOrder, TaskOrder, WorkerPort } from "../broker/broker_ports.ts";
 import type { MessageRefusal } from "../broker/ledger.ts";
 import type { Peer } from "./peer_table.ts";

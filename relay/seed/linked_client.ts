@@ -8,7 +8,8 @@ import {
   type FramedLinkSettings,
   type LinkOwner,
 } from "../../reactor/tcp/framed_link.ts";
-import type { Broker, BrokerClient } from "../broker/broker.ts";
+import type { Broker } from "../broker/broker.ts";
+import type { BrokerClient } from "../broker/broker_parts.ts";
 import type { ClientPort, ReplyOrder } from "../broker/broker_ports.ts";
 import type { MessageRefusal } from "../broker/ledger.ts";
 import type { TableLink } from "./link_table.ts";

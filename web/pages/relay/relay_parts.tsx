@@ -101,6 +101,40 @@ function KickDialog(
   );
 }
 
+function ClientRow(props: { client: Client; onKick: (client: Client) => void }): JSX.Element {
+  const { client } = props;
+  const name = clientName(client);
+  return (
+    <tr>
+      <td class="main-cell">
+        <span data-row tabIndex={-1} class="cut" title={client.name}>{name}</span>
+        {client.name !== "" && <span class="sub muted">number {client.sid}</span>}
+      </td>
+      <td data-label="From" class="nowrap">
+        <code>{client.from}</code>
+      </td>
+      <td data-label="Speaks">
+        {client.kind === "original" ? "the original's protocol" : "a session"}
+      </td>
+      <td data-label="Without answer" class="number">{formatCount(client.requests)}</td>
+      <td data-label="Waiting" class="number">
+        <Bytes bytes={client.waitingBytes} />
+      </td>
+      {may("operator") && (
+        <td class="row-actions">
+          <WriteButton
+            class="small"
+            aria-label={`Kick ${name}`}
+            onClick={() => props.onKick(client)}
+          >
+            Kick
+          </WriteButton>
+        </td>
+      )}
+    </tr>
+  );
+}
+
 /** Clients of a relay; operators may put one out. */
 export function RelayClients({ relay }: { relay: string }): JSX.Element {
   const list = useLoad(
@@ -133,37 +167,7 @@ export function RelayClients({ relay }: { relay: string }): JSX.Element {
                 below={rest}
               >
                 {rows.map((client) => (
-                  <tr key={client.sid}>
-                    <td class="main-cell">
-                      <span data-row tabIndex={-1} class="cut" title={client.name}>
-                        {clientName(client)}
-                      </span>
-                      {client.name !== "" && <span class="sub muted">number {client.sid}</span>}
-                    </td>
-                    <td data-label="From" class="nowrap">
-                      <code>{client.from}</code>
-                    </td>
-                    <td data-label="Speaks">
-                      {client.kind === "original" ? "the original's protocol" : "a session"}
-                    </td>
-                    <td data-label="Without answer" class="number">
-                      {formatCount(client.requests)}
-                    </td>
-                    <td data-label="Waiting" class="number">
-                      <Bytes bytes={client.waitingBytes} />
-                    </td>
-                    {may("operator") && (
-                      <td class="row-actions">
-                        <WriteButton
-                          class="small"
-                          aria-label={`Kick ${clientName(client)}`}
-                          onClick={() => setKicked(client)}
-                        >
-                          Kick
-                        </WriteButton>
-                      </td>
-                    )}
-                  </tr>
+                  <ClientRow key={client.sid} client={client} onKick={setKicked} />
                 ))}
               </ListTable>
             );
