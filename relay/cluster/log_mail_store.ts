@@ -114,11 +114,6 @@ export class LogMailStore implements MailStore, MailChanges {
     this.#warnings = new RareWarnings(options.clock, options.logger);
   }
 
-  /** Entries of the log that are known, and mailboxes. */
-  get stats(): { readonly applied: number; readonly boxes: number } {
-    return { applied: this.#index.appliedSeq, boxes: this.#index.boxCount };
-  }
-
   onChange(hear: (change: MailChange) => void): void {
     this.#hear = hear;
   }
