@@ -161,7 +161,9 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   },
   {
     id: "G8",
-    promise: "a node that is back has 80 % of its share of calls within 5 s",
+    promise:
+      "a node that is back has 80 % of its share of calls within 5 s, and with a slow start " +
+      "of 10 s within 13 s",
     faults: [],
     checks: [{ file: `${OWN}nodes_test.ts`, title: "a node is back" }],
   },
