@@ -74,21 +74,35 @@ function cell(text: string): string {
   return text.replace(/\|/g, "\\|").replace(/</g, "&lt;").replace(/\s+/g, " ");
 }
 
-/** The table of a README: promise, figures and verdict of each row. */
-export function faultTable(rows: readonly RowOutcome[]): string {
-  const lines = ["| row | promise | measured | kept |", "| --- | --- | --- | --- |"];
+/** Rows of a table that was written before, by their ids. */
+function rowsOf(table: string): Map<string, string> {
+  return new Map(
+    [...table.matchAll(/^\| (G\d+) +\|.*$/gm)].map(([line, id]) => [id, line] as const),
+  );
+}
+
+/**
+ * The table of a README: promise, figures, verdict, and how each row was run.
+ *
+ * @param how Day and options of this run.
+ * @param before The table so far: rows that did not run now stay as they are.
+ */
+export function faultTable(rows: readonly RowOutcome[], how: string, before: string): string {
+  const lines = rowsOf(before);
   for (const row of rows) {
     const figures = row.checks.map(({ title, verdict, figures }) => {
       const said = figures.length > 0 ? figures.join("; ") : `nothing lost or failed: ${title}`;
       return verdict === "kept" ? said : `**${verdict}**: ${said}`;
     });
-    lines.push(
-      `| ${row.id} | ${cell(row.promise)} | ${figures.map(cell).join("<br>")} | ${
-        verdictOf(row)
-      } |`,
-    );
+    const cells = [row.id, cell(row.promise), figures.map(cell).join("<br>"), verdictOf(row), how];
+    lines.set(row.id, `| ${cells.join(" | ")} |`);
   }
-  return lines.join("\n");
+  const number = ([id]: readonly [string, string]): number => Number(id.slice(1));
+  return [
+    "| row | promise | measured | kept | run |",
+    "| --- | --- | --- | --- | --- |",
+    ...[...lines].sort((a, b) => number(a) - number(b)).map(([, line]) => line),
+  ].join("\n");
 }
 
 /** Between these two lines of a README stands what `deno task faults --write` has measured. */
@@ -98,13 +112,14 @@ export const RESULTS_END = "<!-- /results -->";
 /**
  * A README with other results in it.
  *
+ * @param change Is given the results so far.
  * @throws {RangeError} when it has no place for them.
  */
-export function withResults(readme: string, results: string): string {
+export function withResults(readme: string, change: (before: string) => string): string {
   const [begin, end] = [readme.indexOf(RESULTS_BEGIN), readme.indexOf(RESULTS_END)];
   if (begin < 0 || end < begin) {
     throw new RangeError(`README must have the lines ${RESULTS_BEGIN} and ${RESULTS_END}`);
   }
-  const head = readme.slice(0, begin + RESULTS_BEGIN.length);
-  return `${head}\n\n${results}\n\n${readme.slice(end)}`;
+  const from = begin + RESULTS_BEGIN.length;
+  return `${readme.slice(0, from)}\n\n${change(readme.slice(from, end))}\n\n${readme.slice(end)}`;
 }

@@ -78,11 +78,19 @@ test("a row is as its worst test, and only a broken one fails the run", () => {
   ]);
 });
 
-test("the table has every row, and takes the place of the one before", () => {
-  const table = faultTable(ROWS);
-  assert.match(table, /^\| G1 \| a \\\| b \| 1 ms<br>\*\*late\*\*: nothing lost.*two \| late \|$/m);
-  assert.match(table, /^\| G2 \| c \| \*\*not run\*\*: it needs root \| not run \|$/m);
-  const readme = withResults("a\n<!-- results -->\nold\n<!-- /results -->\nb", "new");
-  assert.equal(readme, "a\n<!-- results -->\n\nnew\n\n<!-- /results -->\nb");
-  assert.throws(() => withResults("a", "new"), /README must have the lines/);
+test("the table has every row that ran, and keeps those that ran before", () => {
+  const before = "| row | promise |\n| --- | --- |\n| G10 | old | x |\n| G2  | older | y |";
+  const table = faultTable(ROWS, "today", before).split("\n");
+  assert.match(
+    table[2],
+    /^\| G1 \| a \\\| b \| 1 ms<br>\*\*late\*\*: nothing lost.*two \| late \| today \|$/,
+  );
+  assert.match(table[3], /^\| G2 \| c \| \*\*not run\*\*: it needs root \| not run \| today \|$/);
+  assert.deepEqual(table.slice(4), ["| G10 | old | x |"]);
+  const readme = "a\n<!-- results -->\nold\n<!-- /results -->\nb";
+  assert.equal(
+    withResults(readme, (old) => `${old.trim()} new`),
+    "a\n<!-- results -->\n\nold new\n\n<!-- /results -->\nb",
+  );
+  assert.throws(() => withResults("a", () => "new"), /README must have the lines/);
 });

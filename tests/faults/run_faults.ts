@@ -168,11 +168,15 @@ async function runRows(
 function write(outcomes: readonly RowOutcome[], options: Options): void {
   const day = new Date(systemClock.wallMs()).toISOString().slice(0, 10);
   const hostile = options.hostile === undefined ? "" : ` --hostile ${options.hostile}`;
-  const about = `${day}, ${describeMachine()}: \`deno task faults --seconds ${options.seconds}` +
-    `${hostile} --write\`. A row is _late_ when a time was beyond its promise by less than five ` +
-    "times, which a busy machine may do.";
+  const how = `${day}, \`--seconds ${options.seconds}${hostile}\``;
   const text = readFileSync(README, "utf8");
-  writeFileSync(README, withResults(text, `${about}\n\n${faultTable(outcomes)}`));
+  writeFileSync(
+    README,
+    withResults(
+      text,
+      (before) => `Machine: ${describeMachine()}.\n\n${faultTable(outcomes, how, before)}`,
+    ),
+  );
 }
 
 async function main(options: Options): Promise<number> {
