@@ -9,7 +9,7 @@ import { until } from "../support/until.ts";
 import { monotonicMs, WireCaller } from "../support/wire_client.ts";
 
 const NODES = 10;
-const SLOW = { timeout: 120_000 };
+const SLOW = { timeout: 240_000 };
 /** What a caller reports, by the words of Linux. */
 const REFUSED = 111;
 const GIVEN_UP = 110;
@@ -60,7 +60,10 @@ class NodeCaller {
   async #run(): Promise<void> {
     const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
     while (!this.#isStopped) {
-      const { retCode, host } = await this.#caller.getHost(1, 1);
+      const answer = await this.#caller.getHost(1, 1).catch(() => undefined);
+      // Who asks by datagrams asks again: on a machine that is busy enough one is lost.
+      if (answer === undefined) continue;
+      const { retCode, host } = answer;
       if (retCode !== 0 || host === undefined) this.refused++;
       else {
         const node = host.ip - nodeOf(0).ip;
@@ -91,7 +94,7 @@ async function withCaller(
     }, { what: "the route" });
     const caller = new NodeCaller(wire);
     // Each node has been called, and none is new any more.
-    await until(() => caller.calls.length > 600, { what: "calls" });
+    await until(() => caller.calls.length > 600, { timeoutMs: 90_000, what: "calls" });
     try {
       await body(caller);
     } finally {
