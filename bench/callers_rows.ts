@@ -15,10 +15,18 @@ import { type Bench, cpuMicros, type LoadResult } from "./harness.ts";
 import { missingRow, type Row, rowOf, type Target } from "./rows.ts";
 
 /** Callers at the same time, and what the agent should reach of the calls a second of the echo. */
-const CALLERS: readonly { readonly count: number; readonly calls?: Target }[] = [
-  { count: 1, calls: { atLeast: 1 } },
-  { count: 4 },
-  { count: 16 },
+interface Callers {
+  readonly count: number;
+  /** Of how many modules, one after the other. */
+  readonly modules: number;
+  readonly calls?: Target;
+}
+
+const CALLERS: readonly Callers[] = [
+  { count: 1, modules: MODULES, calls: { atLeast: 1 } },
+  { count: 1, modules: 1 },
+  { count: 4, modules: MODULES },
+  { count: 16, modules: MODULES },
 ];
 
 /** At no more processor time than that of a server that spins. */
@@ -26,27 +34,28 @@ const CPU: Target = { atMost: 1 };
 
 const WARM_UP_MS = 1000;
 
-function rowName(count: number, what: string): string {
-  return `get host, report, next: ${count} caller${count === 1 ? "" : "s"}: ${what}`;
+function rowName({ count, modules }: Callers, what: string): string {
+  const callers = `${count} caller${count === 1 ? "" : "s"}${modules === 1 ? " of 1 module" : ""}`;
+  return `get host, report, next: ${callers}: ${what}`;
 }
 
 /** Names of all rows. */
-export const callersRowNames: readonly string[] = CALLERS.flatMap(({ count }) => [
-  rowName(count, "calls"),
-  rowName(count, "server CPU"),
+export const callersRowNames: readonly string[] = CALLERS.flatMap((callers) => [
+  rowName(callers, "calls"),
+  rowName(callers, "server CPU"),
 ]);
 
 /** One run; the server does nothing before and after it. */
 async function runOnce(
   bench: Bench,
   { server, ports, pid, name }: AgentTarget,
-  window: number,
+  { count: window, modules }: Callers,
   spins: boolean,
 ): Promise<LoadResult> {
   if (spins && pid !== undefined) process.kill(pid, "SIGCONT");
   try {
     const ms = bench.roundMs;
-    const common = { server, ports, pid, modules: MODULES, ms, report: true, plain: true };
+    const common = { server, ports, pid, modules, ms, report: true, plain: true };
     const result = await bench.load("closed", { ...common, window });
     if (result.ok === 0) throw new Error(`${name} gives no right answer to ${window} callers`);
     return result;
@@ -79,10 +88,10 @@ export async function callersRows(bench: Bench): Promise<Row[]> {
   const servers = await startOurs(bench);
   const spinning = await startEchoTarget(bench, "spin");
   const rows: Row[] = [];
-  for (const { count, calls } of CALLERS) {
+  for (const callers of CALLERS) {
     const samples = await bench.interleave([spinning, ...servers].map((target) => ({
       name: target.name,
-      measure: () => runOnce(bench, target, count, target === spinning),
+      measure: () => runOnce(bench, target, callers, target === spinning),
     })));
     const valuesOf = (name: string, of: (result: LoadResult) => number): number[] =>
       (samples.get(name) ?? []).map(of);
@@ -90,9 +99,9 @@ export async function callersRows(bench: Bench): Promise<Row[]> {
     for (const { name: subject } of servers) {
       const compared = (what: string, unit: string, of: (result: LoadResult) => number): Row =>
         rowOf({
-          ...{ name: rowName(count, what), subject, unit, values: valuesOf(subject, of) },
+          ...{ name: rowName(callers, what), subject, unit, values: valuesOf(subject, of) },
           ...{ reference: spinning.name, referenceValues: valuesOf(spinning.name, of) },
-          target: what === "calls" ? calls : CPU,
+          target: what === "calls" ? callers.calls : CPU,
         });
       rows.push(compared("calls", "k/s", perSecond), compared("server CPU", "us", cpuMicros));
     }

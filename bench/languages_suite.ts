@@ -25,7 +25,11 @@ const PICK = "pick from the shared table, 1,000 x 20";
 const TABLE = "pick and batched report, shared table";
 const UDP = "get_host and report by UDP";
 const AGENT = "agent CPU a call: shared table over UDP";
+const AGENT_FEW = "agent CPU a call, callers of 10 modules: shared table over UDP";
 const MANY = "shared table, 2 processes x 4 threads on one processor: picks";
+
+/** Modules of a program that calls a few: what goes well again is added to a record that waits. */
+const FEW_MODULES = 10;
 
 /** Nanoseconds a pick may take. */
 const PICK_NS: Readonly<Record<string, number>> = {
@@ -70,10 +74,15 @@ function trouble(results: readonly LanguageResult[]): string | undefined {
   return failed > 0 ? `${failed} failed of ${calls}` : undefined;
 }
 
-/** The agent that has the table of all modules, and its path. */
-async function startTable(bench: Bench, on: BenchRuntime): Promise<
-  { pid: number; server: { hostname: string; port: number }; path: string }
-> {
+/** An agent, and the path of its table. */
+interface TableAgent {
+  readonly pid: number;
+  readonly server: { readonly hostname: string; readonly port: number };
+  readonly path: string;
+}
+
+/** The agent that has the table of all modules. */
+async function startTable(bench: Bench, on: BenchRuntime): Promise<TableAgent> {
   const cache = routeCache(bench, MODULES);
   const target = await startAgent(bench, on, "fast", cache, await startSink());
   const problem = await prime(bench, target);
@@ -128,10 +137,24 @@ function rowsOf(subject: string, samples: Samples): Row[] {
 }
 
 /** What a call costs the agent, when its caller picks from the table and when it asks. */
-async function agentRow(lab: Lab, least: readonly string[], on: BenchRuntime): Promise<Row> {
+async function agentRows(lab: Lab, least: readonly string[], on: BenchRuntime): Promise<Row[]> {
+  const agent = await startTable(lab.bench, on);
+  return [
+    await agentRow(lab, least, `${on.name} fast`, agent, AGENT, MODULES),
+    await agentRow(lab, least, `${on.name} fast`, agent, AGENT_FEW, FEW_MODULES),
+  ];
+}
+
+async function agentRow(
+  lab: Lab,
+  least: readonly string[],
+  subject: string,
+  { pid, server, path }: TableAgent,
+  name: string,
+  modules: number,
+): Promise<Row> {
   const { bench } = lab;
-  const { pid, server, path } = await startTable(bench, on);
-  const words = [`port=${server.port}`, `table=${path}`, `modules=${MODULES}`];
+  const words = [`port=${server.port}`, `table=${path}`, `modules=${modules}`];
   const program = new LanguageProgram(LEAST, bench.onLoadProcessor([...least, ...words]));
   lab.programs.push(program);
   const cost = (mode: LanguageMode) => async (): Promise<number> => {
@@ -148,7 +171,7 @@ async function agentRow(lab: Lab, least: readonly string[], on: BenchRuntime): P
     { name: "udp", measure: cost("udp") },
   ]);
   return rowOf({
-    ...{ name: AGENT, subject: `${on.name} fast`, unit: "us", target: { atMost: 1 / 20 } },
+    ...{ name, subject, unit: "us", target: { atMost: 1 / 20 } },
     values: samples.get("table") ?? [],
     reference: "get_host and report",
     referenceValues: samples.get("udp") ?? [],
@@ -255,20 +278,22 @@ async function measureAll(lab: Lab, least: readonly string[] | string): Promise<
     rows.push(await manyByClient(lab, command));
   }
   if (typeof least === "string") return rows;
-  for (const on of lab.bench.subjects) rows.push(await agentRow(lab, least, on));
+  for (const on of lab.bench.subjects) rows.push(...await agentRows(lab, least, on));
   rows.push(await manyRow(lab, least));
   return rows;
 }
 
+const TABLE_ROWS = [PICK, TABLE, UDP, AGENT, AGENT_FEW, MANY] as const;
+
 /** Callers by language. */
 export const languagesSuite: Suite = {
   name: "languages",
-  rows: [PICK, TABLE, UDP, AGENT, MANY, ...callersRowNames],
+  rows: [...TABLE_ROWS, ...callersRowNames],
   async run(bench): Promise<Row[]> {
     const wants = (names: readonly string[]): boolean =>
       names.some((name) => bench.wants("languages", name));
     return [
-      ...(wants([PICK, TABLE, UDP, AGENT, MANY]) ? await languageRows(bench) : []),
+      ...(wants(TABLE_ROWS) ? await languageRows(bench) : []),
       ...(wants(callersRowNames) ? await callersRows(bench) : []),
     ];
   },

@@ -22,6 +22,9 @@ export const PROMISE_STEPS_MAX = 8;
 /** Looks of a wait awake of which one is at all sockets; the others are at the latest one alone. */
 const LOOKS_AT_ALL = 8;
 
+/** So often in a row one socket must have been the only one before looks are at it alone. */
+const REPEATS_MIN = 8;
+
 /** Sockets that are told of in one turn; the others follow with the next. */
 const EVENTS_MAX = 512;
 
@@ -139,9 +142,9 @@ export class BatchLoop {
   #wokeAtMs: number;
   #again: LoopSocket[] = [];
   readonly #active: ActiveWait | undefined;
-  /** What had something last, and how often it was looked at since all were. */
+  /** What had something last, and how often in a row it was the same. */
   #latest: LoopSocket | undefined;
-  #looks = 0;
+  #repeats = 0;
   #deferred: (() => void)[] = [];
   #faults = 0;
   #turning = false;
@@ -283,8 +286,8 @@ export class BatchLoop {
   /** Looks again and again for as long as it may. @returns how much was handled; -1: nothing came. */
   #waitAwake(active: ActiveWait, fromMs: number): number {
     const { limitMs } = active;
-    for (let nowMs = fromMs;;) {
-      const handled = this.#look(nowMs);
+    for (let nowMs = fromMs, looks = 0;; looks++) {
+      const handled = looks % LOOKS_AT_ALL === 0 ? this.#lookAtAll(nowMs) : this.#lookAgain(nowMs);
       if (handled >= 0) {
         this.#wokeAtMs = nowMs;
         active.found(nowMs - fromMs, handled);
@@ -297,17 +300,22 @@ export class BatchLoop {
     }
   }
 
-  /** Asking the kernel which socket has something costs as much as to receive it. */
-  #look(nowMs: number): number {
-    const latest = this.#latest;
-    if (latest?.onLook !== undefined && ++this.#looks % LOOKS_AT_ALL !== 0) {
-      const handled = latest.onLook(nowMs);
-      if (handled === 0) return -1;
-      this.#runDeferred();
-      return handled;
-    }
+  #lookAtAll(nowMs: number): number {
     const ready = this.#libc.epollWait(this.#epoll, this.#events, EVENTS_MAX, 0);
     return ready > 0 ? this.#handle([], ready, nowMs) : -1;
+  }
+
+  /**
+   * At the socket that had something last, again and again: to ask which one has something costs as much
+   * as to receive it.
+   */
+  #lookAgain(nowMs: number): number {
+    const latest = this.#latest;
+    if (latest?.onLook === undefined || this.#repeats < REPEATS_MIN) return this.#lookAtAll(nowMs);
+    const handled = latest.onLook(nowMs);
+    if (handled === 0) return -1;
+    this.#runDeferred();
+    return handled;
   }
 
   #handle(again: readonly LoopSocket[], ready: number, nowMs: number): number {
@@ -324,7 +332,7 @@ export class BatchLoop {
       if (this.#generations[slot] !== words[word + EVENT_DATA_WORD + 1]) continue;
       const socket = this.#sockets[slot];
       const done = socket?.onReady(words[word], nowMs) ?? 0;
-      if (done > 0) this.#latest = socket;
+      if (done > 0) this.#noteLatest(socket);
       handled += done;
     }
     this.#runDeferred();
@@ -352,6 +360,11 @@ export class BatchLoop {
     if (deferred.length === 0) return;
     this.#deferred = [];
     for (const action of deferred) action();
+  }
+
+  #noteLatest(socket: LoopSocket | undefined): void {
+    this.#repeats = socket === this.#latest ? this.#repeats + 1 : 0;
+    this.#latest = socket;
   }
 
   #giveUp(slot: number): void {

@@ -15,6 +15,13 @@ const shared = { clock: systemClock, log: silentLogger };
 const nowMs = (): number => systemClock.nowMs();
 const fault = batchUdpFault(shared);
 
+/** Waits awake whatever comes of it. */
+class AlwaysAwake extends ActiveWait {
+  override get limitMs(): number {
+    return 1;
+  }
+}
+
 /** A server whose loop gets a turn each millisecond, so that it can be tested on one thread. */
 function makePumped(
   options: UdpServerOptions,
@@ -78,6 +85,52 @@ if (fault === undefined) {
     assert.equal(active.limitMs, 0, "and sleeps from then on");
     one.closeNow();
     two.closeNow();
+    loop.close();
+  });
+
+  test("awake, a loop that looks at the socket that had something last finds the others too", () => {
+    const always = new AlwaysAwake();
+    const loop = new BatchLoop(nowMs, -1, always);
+    const from: string[] = [];
+    const open = (name: string): BatchUdpServer => {
+      const onDatagram = (): number => from.push(name);
+      const server = new BatchUdpServer({
+        ...shared,
+        loop,
+        hostname: "127.0.0.1",
+        port: 0,
+        onDatagram,
+      });
+      server.bindNow();
+      return server;
+    };
+    const [one, other] = [open("one"), open("other")];
+    const serve = (count: number): void => {
+      const endMs = nowMs() + 20_000;
+      while (from.length < count && nowMs() < endMs) loop.turn(1);
+    };
+    for (let i = 1; i <= 30; i++) {
+      one.send(Uint8Array.of(i), one.address);
+      serve(i);
+    }
+    other.send(Uint8Array.of(1), other.address);
+    serve(31);
+    one.send(Uint8Array.of(1), one.address);
+    other.send(Uint8Array.of(1), other.address);
+    serve(33);
+    assert.deepEqual(from.slice(0, 31), [...new Array(30).fill("one"), "other"]);
+    assert.deepEqual(from.slice(31).toSorted(), ["one", "other"]);
+    // One that is closed is looked at no more.
+    for (let i = 0; i < 20; i++) {
+      other.send(Uint8Array.of(1), other.address);
+      serve(34 + i);
+    }
+    other.closeNow();
+    one.send(Uint8Array.of(1), one.address);
+    serve(54);
+    assert.equal(from.at(-1), "one");
+    assert.equal(from.length, 54);
+    one.closeNow();
     loop.close();
   });
 
