@@ -286,7 +286,8 @@ export class BatchLoop {
   /** Looks again and again for as long as it may. @returns how much was handled; -1: nothing came. */
   #waitAwake(active: ActiveWait, fromMs: number): number {
     const { limitMs } = active;
-    for (let nowMs = fromMs, looks = 0;; looks++) {
+    let nowMs = fromMs;
+    for (let looks = 0;; looks++) {
       const handled = looks % LOOKS_AT_ALL === 0 ? this.#lookAtAll(nowMs) : this.#lookAgain(nowMs);
       if (handled >= 0) {
         this.#wokeAtMs = nowMs;
