@@ -618,7 +618,9 @@ export const RelayClientListShape = z.strictObject({
     sid: count.describe("its number at the relay"),
     name: z.string().describe("empty: it has none"),
     from: z.string(),
-    kind: z.string().describe("session: one of ours; original"),
+    kind: z.string().describe(
+      "session: one of ours; original; relay: another one, for its clients",
+    ),
     requests: count.describe("without an answer"),
     waitingBytes: count.describe("of those that wait for a worker"),
   })).describe("the first 250"),

@@ -101,6 +101,13 @@ function KickDialog(
   );
 }
 
+/** What a client is, by what relays call it. */
+const SPEAKS: Readonly<Record<string, string>> = {
+  session: "a session",
+  original: "the original's protocol",
+  relay: "for another relay",
+};
+
 function ClientRow(props: { client: Client; onKick: (client: Client) => void }): JSX.Element {
   const { client } = props;
   const name = clientName(client);
@@ -114,7 +121,7 @@ function ClientRow(props: { client: Client; onKick: (client: Client) => void }):
         <code>{client.from}</code>
       </td>
       <td data-label="Speaks">
-        {client.kind === "original" ? "the original's protocol" : "a session"}
+        {SPEAKS[client.kind] ?? client.kind}
       </td>
       <td data-label="Without answer" class="number">{formatCount(client.requests)}</td>
       <td data-label="Waiting" class="number">
