@@ -5,7 +5,8 @@ import { formatIpv4 } from "../reactor/address.ts";
 import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/results/call_history.ts";
 import type { EventKind, NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
-import type { KeptRow, TimedStatusRow } from "./report_loop.ts";
+import type { KeptRow, TimedStatusRow } from "./report_rows.ts";
+import type { RowGains } from "./spool/spool_format.ts";
 import { STATUS_KEYS_MAX } from "./store_queue.ts";
 import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../model/module.ts";
 import { addressId, addressText, callsId } from "../model/node.ts";
@@ -163,12 +164,17 @@ export class CallTracker {
     }
   }
 
-  /** Takes results that arrived over connection `peer` at `wallMs`. */
-  add(peer: string, rows: readonly TrackedRow[], wallMs: number): void {
+  /**
+   * Takes results that arrived over connection `peer` at `wallMs`.
+   *
+   * @returns what of each row counts; undefined for those beyond the limit.
+   */
+  add(peer: string, rows: readonly TrackedRow[], wallMs: number): (RowGains | undefined)[] {
     this.#bucketS ??= Math.floor(wallMs / 1000 / BUCKET_S) * BUCKET_S;
     let modules = this.#peers.get(peer);
     if (modules === undefined) this.#peers.set(peer, modules = new Map());
     let module: ModuleNodes | undefined;
+    const gains: (RowGains | undefined)[] = [];
     for (const row of rows) {
       const { modId, cmdId, caller, kept } = row;
       if (module?.modId !== modId || module.cmdId !== cmdId || module.caller !== caller) {
@@ -179,8 +185,9 @@ export class CallTracker {
           modules.set(key, module = { modId, cmdId, caller, peer, session, nodes: new Map() });
         }
       }
-      this.#addRow(module, row, wallMs);
+      gains.push(this.#addRow(module, row, wallMs));
     }
+    return gains;
   }
 
   /** What came from this peer since the last bucket is not to be counted. */
@@ -232,7 +239,7 @@ export class CallTracker {
     }
   }
 
-  #addRow(module: ModuleNodes, row: TrackedRow, wallMs: number): void {
+  #addRow(module: ModuleNodes, row: TrackedRow, wallMs: number): RowGains | undefined {
     const node = addressId(row.ip, row.port);
     let base = module.nodes.get(node);
     const isTotal = hasTotals(row);
@@ -240,7 +247,7 @@ export class CallTracker {
     if (base === undefined) {
       if (this.#keyCount >= this.#options.keysMax) {
         this.#refusedCount++;
-        return;
+        return undefined;
       }
       base = this.#firstSight(row, wallMs);
       module.nodes.set(node, base);
@@ -269,9 +276,11 @@ export class CallTracker {
     base.refused = refused;
     base.overload = row.overload;
     base.seenMs = wallMs;
-    if (base.touched) return;
-    base.touched = true;
-    this.#touched.push({ module, node, base });
+    if (!base.touched) {
+      base.touched = true;
+      this.#touched.push({ module, node, base });
+    }
+    return gained;
   }
 
   #firstSight(row: TimedStatusRow, wallMs: number): Baseline {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
-import type { TimedStatusRow } from "./report_loop.ts";
+import type { TimedStatusRow } from "./report_rows.ts";
 import {
   ADOPT_MS,
   BASELINE_AGE_MAX_MS,

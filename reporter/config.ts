@@ -11,6 +11,9 @@ import { HISTORY_KEEP_S } from "../sql/results/call_history.ts";
 import { EVENT_KEEP_S } from "../sql/results/event.ts";
 import { STATUS_KEYS_MAX } from "./store_queue.ts";
 
+/** Default of the bytes of a spool: 5,000 results a second for 45 minutes. */
+const SPOOL_BYTES_MAX = 512 * 1024 * 1024;
+
 /** The original's own configuration file misspells the section. */
 const reporter = new Section("reporter", "repoter");
 
@@ -31,6 +34,16 @@ export const reporterSettings = {
       "Most results one queue keeps while the database is slow or away (one for each " +
         "module, node and caller); when full, new ones are refused and counted, known ones still updated.",
     ),
+  spoolDir: reporter.text("spool_dir", "", { shape: "path" })
+    .doc(
+      "Folder for results that are not in the database yet, one for each reporter, so that a second " +
+        "of them is lost at most when agent and reporter are lost at once; empty: none.",
+    ),
+  spoolBytesMax: reporter.integer("spool_max_bytes", SPOOL_BYTES_MAX, [
+    1_048_576,
+    1_099_511_627_776,
+  ])
+    .doc("Most bytes in it; when full, agents keep their results until the database has them."),
   history: reporter.boolean("history", true)
     .doc("1 writes the call history in time buckets and events of nodes; 0 writes neither."),
   historyKeepMs: reporter.seconds("history_keep", HISTORY_KEEP_S[10], [600, 31_536_000])

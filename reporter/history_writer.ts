@@ -11,7 +11,8 @@ import { endsWithin } from "../service/store_health.ts";
 import { type CallTotal, CallTracker, type TrackedRow } from "./call_history.ts";
 import { EventBacklog, HistoryBacklog, type PendingBucket } from "./history_backlog.ts";
 import type { KeptSessions } from "./kept_sessions.ts";
-import type { KeptRow } from "./report_loop.ts";
+import type { KeptRow } from "./report_rows.ts";
+import type { RowGains } from "./spool/spool_format.ts";
 
 /** How often it is looked whether a bucket is over. */
 const TICK_MS = 1_000;
@@ -68,6 +69,16 @@ export interface HistoryWriterOptions {
   readonly sessions: Pick<KeptSessions, "take" | "close" | "noteStored" | "again">;
   /** Divides results that have come from those that come: whether those before are in SQL. */
   divide(): () => boolean;
+  /** What is on disk of senders that are left out of buckets. */
+  readonly recounts?: SpoolRecounts;
+}
+
+/** Counts from the spool what was told to be kept and is in no bucket any more. */
+export interface SpoolRecounts {
+  /** What is on disk of this session, and in no bucket that is written, is to be counted. */
+  note(session: number): void;
+  /** Counts what was noted. */
+  run(): Promise<void>;
 }
 
 /** What stands for the connection of a session, which goes on over several. */
@@ -167,11 +178,16 @@ export class HistoryWriter {
     this.#ticking = setRepeating(clock, TICK_MS, () => this.#tick());
   }
 
-  /** Takes results that came over one connection. */
-  add(peer: string, rows: readonly TrackedRow[]): void {
+  /** Takes results that came over one connection. @returns what of each row counts, if anything. */
+  add(peer: string, rows: readonly TrackedRow[]): (RowGains | undefined)[] {
     const wallMs = this.#options.clock.wallMs();
     this.#closeBucket(wallMs, false);
-    this.#tracker.add(peer, rows, wallMs);
+    return this.#tracker.add(peer, rows, wallMs);
+  }
+
+  /** Ends the open bucket before its time. */
+  closeBucket(): void {
+    this.#closeBucket(this.#options.clock.wallMs(), true);
   }
 
   /** A connection has ended. */
@@ -208,6 +224,7 @@ export class HistoryWriter {
     if (this.#working === undefined) this.#backlog.leaveOut(session);
     else this.#again.add(session);
     this.#tracker.leaveOut(keptPeer(session));
+    this.#options.recounts?.note(session);
     this.#options.sessions.again(session);
   }
 
@@ -302,8 +319,9 @@ export class HistoryWriter {
   }
 
   async #writeAll(): Promise<void> {
-    const { store } = this.#options;
+    const { store, recounts } = this.#options;
     for (;;) {
+      await recounts?.run();
       const events = this.#events.peek(EVENTS_PER_CALL_MAX);
       if (events.length > 0) {
         await store.addEvents(events);
@@ -333,6 +351,7 @@ export class HistoryWriter {
       this.#backlog.leaveOut(session);
       if (!moved.includes(session)) continue;
       this.#tracker.leaveOut(keptPeer(session));
+      this.#options.recounts?.note(session);
       sessions.again(session);
     }
   }

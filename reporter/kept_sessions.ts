@@ -33,6 +33,18 @@ export interface KeptSessionsOptions {
   sendAgain(peer: KeptPeer): void;
   /** Nothing of the session is held any more. */
   onForgotten(session: number): void;
+  /**
+   * True: what arrives is kept on disk, so that a sender may begin while the database is away: what
+   * is in it already is found when it is to be written.
+   *
+   * @default () => false
+   */
+  isSpooling?(): boolean;
+  /**
+   * A sender goes on after reports that others have. What came of it before is to be in a bucket of
+   * its own.
+   */
+  onJump?(): void;
 }
 
 interface Session {
@@ -45,6 +57,10 @@ interface Session {
   closed: number;
   /** All that arrived, and was taken. */
   held: number;
+  /** All given to the spool, or in SQL, up to this report. */
+  spooled: number;
+  /** The same on disk: its sender may forget it. */
+  durable: number;
 }
 
 /**
@@ -59,11 +75,18 @@ export class KeptSessions {
   readonly #byPeer = new Map<string, number>();
   #looking: Promise<void> | undefined;
   #timer: Timer | undefined;
+  /** Of an earlier run: up to this report all is on disk. */
+  #spooledBefore: ReadonlyMap<number, number> = new Map();
   #againCount = 0;
   #stopped = false;
 
   constructor(options: KeptSessionsOptions) {
     this.#options = options;
+  }
+
+  /** Takes over what is on disk of an earlier run; an empty map once it is in SQL. */
+  setSpooledBefore(spooled: ReadonlyMap<number, number>): void {
+    this.#spooledBefore = spooled;
   }
 
   /** Sessions known, and how often one had to begin again. */
@@ -84,10 +107,14 @@ export class KeptSessions {
     const { tell } = this.#options;
     if (known?.isKnown === true && known.held > known.stored) {
       known.peer = peer;
+      if (stored > known.held) {
+        this.#options.onJump?.();
+        Object.assign(known, startedAt(stored));
+      }
       tell(peer, progressOf(known));
       return;
     }
-    this.#sessions.set(session, { peer, isKnown: false, stored, closed: 0, held: 0 });
+    this.#sessions.set(session, { peer, isKnown: false, ...startedAt(0), stored });
     this.#wanted.add(session);
     tell(peer, { held: 0, plain: false });
     this.#look();
@@ -110,6 +137,33 @@ export class KeptSessions {
     return false;
   }
 
+  /**
+   * Whether all before this report is in the spool or in SQL. Else it must not be in the spool: what
+   * is missing between would count as kept with it.
+   */
+  mayBeSpooled(session: number, seq: number): boolean {
+    const known = this.#sessions.get(session);
+    return known !== undefined && seq - 1 <= Math.max(known.spooled, known.stored);
+  }
+
+  /** The spool has taken this report. */
+  noteSpooled(session: number, seq: number): void {
+    const known = this.#sessions.get(session);
+    if (known !== undefined) known.spooled = Math.max(known.spooled, seq);
+  }
+
+  /** Reports up to these are on disk: their senders may forget them. */
+  noteDurable(reached: ReadonlyMap<number, number>): void {
+    for (const [session, seq] of reached) {
+      const known = this.#sessions.get(session);
+      if (known === undefined || !known.isKnown || seq <= known.durable) continue;
+      known.durable = seq;
+      if (known.peer !== undefined && seq > known.stored) {
+        this.#options.tell(known.peer, progressOf(known));
+      }
+    }
+  }
+
   /** A bucket is closed: which reports are in it that are in none before. */
   close(): SessionMark[] {
     const marks: SessionMark[] = [];
@@ -128,7 +182,7 @@ export class KeptSessions {
       if (known === undefined || to <= known.stored) continue;
       known.stored = to;
       if (known.peer === undefined) this.#forgetIdle(session, known);
-      else this.#options.tell(known.peer, progressOf(known));
+      else if (to > known.durable) this.#options.tell(known.peer, progressOf(known));
     }
   }
 
@@ -192,6 +246,10 @@ export class KeptSessions {
     try {
       found = await lookUp(asked);
     } catch {
+      if (this.#options.isSpooling?.() === true) {
+        for (const session of asked) this.#noteFound(session, 0);
+        return;
+      }
       // The database is away, which others say: senders keep what they have.
       for (const session of asked) if (this.#sessions.has(session)) this.#wanted.add(session);
       this.#timer = clock.setTimer(LOOK_UP_RETRY_MS, () => {
@@ -211,8 +269,8 @@ export class KeptSessions {
     // Asked again meanwhile: this answer may be older than what that connection brings.
     if (known === undefined || known.isKnown || this.#wanted.has(session)) return;
     // The database may have forgotten an idle session, or keep nothing of any.
-    const stored = Math.max(found, known.stored);
-    Object.assign(known, { isKnown: true, stored, closed: stored, held: stored });
+    const stored = Math.max(found, known.stored, this.#spooledBefore.get(session) ?? 0);
+    Object.assign(known, { isKnown: true, ...startedAt(stored) });
     if (known.peer === undefined) this.#forget(session);
     else this.#options.tell(known.peer, progressOf(known));
   }
@@ -224,8 +282,13 @@ export class KeptSessions {
   }
 }
 
-function progressOf({ stored, held }: Session): ReportsStored {
-  return { stored, held, plain: false };
+/** All up to a report is done with. */
+function startedAt(seq: number): Omit<Session, "peer" | "isKnown"> {
+  return { stored: seq, closed: seq, held: seq, spooled: seq, durable: seq };
+}
+
+function progressOf({ stored, durable, held }: Session): ReportsStored {
+  return { stored: Math.max(stored, durable), held, plain: false };
 }
 
 function keyOf({ loop, peer }: KeptPeer): string {

@@ -143,3 +143,48 @@ test("KeptSessions say to senders beyond the limit that nothing will be told", (
   sessions.open(KEPT_SESSIONS_MAX + 1, THERE);
   assert.deepEqual(told, ["1: plain"]);
 });
+
+test("with a spool senders begin while the database is away, and are told what is on disk", async () => {
+  const lines: string[] = [];
+  let isSpooling = false;
+  const clock = new ManualClock();
+  const sessions = new KeptSessions({
+    clock,
+    lookUp: () => Promise.reject(new Error("away")),
+    tell: ({ peer }, { stored, held }) => lines.push(`${peer}: ${stored} ${held}`),
+    sendAgain: ({ peer }) => lines.push(`${peer} again`),
+    onForgotten: () => {},
+    isSpooling: () => isSpooling,
+    onJump: () => lines.push("jump"),
+  });
+  sessions.setSpooledBefore(new Map([[8, 40]]));
+  sessions.open(7, { loop: 0, peer: 1 }, 5);
+  const pass = async (): Promise<void> => {
+    clock.advance(1_000);
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+  };
+  await pass();
+  assert.deepEqual(lines.splice(0), ["1: undefined 0"], "without room on disk it has to wait");
+  isSpooling = true;
+  await pass();
+  assert.deepEqual(lines.splice(0), ["1: 5 5"]);
+  sessions.open(8, { loop: 0, peer: 2 }, 30);
+  await pass();
+  assert.deepEqual(lines.splice(0), ["2: undefined 0", "2: 40 40"], "of an earlier run");
+  for (const seq of [6, 7, 8]) assert.ok(sessions.take(7, seq));
+  sessions.noteSpooled(7, 6);
+  assert.ok(sessions.mayBeSpooled(7, 7));
+  assert.ok(!sessions.mayBeSpooled(7, 8), "7 is not on disk");
+  sessions.noteDurable(new Map([[7, 6], [99, 1]]));
+  assert.deepEqual(lines.splice(0), ["1: 6 8"]);
+  const [mark] = sessions.close();
+  assert.deepEqual(mark, { session: 7, from: 5, to: 8 });
+  sessions.noteStored([mark]);
+  assert.deepEqual(lines.splice(0), ["1: 8 8"]);
+  assert.ok(sessions.mayBeSpooled(7, 9), "what is missing on disk is in SQL");
+  // It has been elsewhere, and told that reports up to 20 are kept there.
+  assert.ok(sessions.take(7, 9));
+  sessions.open(7, { loop: 0, peer: 3 }, 20);
+  assert.deepEqual(lines.splice(0), ["jump", "3: 20 20"]);
+  assert.ok(sessions.take(7, 21) && sessions.mayBeSpooled(7, 21));
+});

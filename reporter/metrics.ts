@@ -89,6 +89,29 @@ export const reporterMetrics: MetricTable = {
     "lars_reporter_kept_sessions_again_total",
     "Times that a sender had to send again what was not stored.",
   ),
+  spool_bytes: gauge("lars_reporter_spool_bytes", "Bytes of results on disk, not all stored yet."),
+  spool_records_waiting: gauge(
+    "lars_reporter_spool_records_waiting",
+    "Reports that wait to be on disk.",
+  ),
+  spool_records_written: counter(
+    "lars_reporter_spool_records_written_total",
+    "Reports written to disk.",
+  ),
+  spool_records_refused: counter(
+    "lars_reporter_spool_records_refused_total",
+    "Reports that found no room on disk: their agents keep them until they are stored.",
+  ),
+  spool_syncs: counter("lars_reporter_spool_syncs_total", "Times that the disk was waited for."),
+  spool_failures: counter("lars_reporter_spool_failures_total", "Writes to disk that failed."),
+  spool_replayed: counter(
+    "lars_reporter_spool_replayed_total",
+    "Reports of an earlier run that went from disk into the history.",
+  ),
+  spool_skipped: counter(
+    "lars_reporter_spool_skipped_total",
+    "Reports on disk that were in the history already, or too old.",
+  ),
   history_keys: gauge("lars_reporter_history_keys", "Nodes that the history follows."),
   history_keys_refused: counter(
     "lars_reporter_history_keys_refused_total",

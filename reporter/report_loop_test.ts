@@ -2,15 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
-import {
-  packRows,
-  type ReportedRow,
-  RowShipper,
-  rowsOf,
-  SHIP_DELAY_MS,
-  SHIP_ROWS_MAX,
-  unpackRows,
-} from "./report_loop.ts";
+import { RowShipper, SHIP_DELAY_MS, SHIP_ROWS_MAX } from "./report_loop.ts";
+import { packRows, type ReportedRow, rowsOf, unpackRows } from "./report_rows.ts";
 
 const uint32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const total = fc.option(fc.integer({ min: 0, max: 2 ** 53 - 1 }), { nil: undefined });

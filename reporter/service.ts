@@ -10,26 +10,31 @@ import { setRepeating } from "../reactor/time/clock.ts";
 import type { Metric } from "../daemon/monitor/metrics_text.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
 import { reachableAddress } from "../daemon/reachable_address.ts";
+import { seqsOf } from "../sql/results/mark_state.ts";
 import { type CallStatusRow, openStore, type ServiceInstance, type Store } from "../sql/mod.ts";
 import { endsWithin } from "../service/store_health.ts";
 import { LoopService, startService } from "../service/store_service.ts";
 import { moduleMetrics } from "./metrics.ts";
 import { ModuleNames } from "./module_names.ts";
 import { reporterSettings } from "./config.ts";
-import { type HistoryRetention, HistoryWriter } from "./history_writer.ts";
 import {
-  type KeptRow,
-  type ReportedRow,
+  type HistoryRetention,
+  HistoryWriter,
+  type HistoryWriterOptions,
+} from "./history_writer.ts";
+import {
   ReportLoop,
   type ReportLoopInit,
   type ReportNote,
   type ReportTask,
-  unpackRows,
 } from "./report_loop.ts";
+import { type KeptRow, type ReportedRow, unpackRows } from "./report_rows.ts";
 import { ConfirmRounds, KeptSessions } from "./kept_sessions.ts";
+import { ReportSpool } from "./spool/report_spool.ts";
+import { SpoolFolder } from "./spool/spool_files.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
 import { type ModuleKey, modulePair } from "../model/module.ts";
-import { nodeText } from "../model/node.ts";
+import { callsId, nodeText } from "../model/node.ts";
 import type { RefusedRow } from "../sql/results/divided_write.ts";
 
 /** Time that a stop gives the loops to hand over what they have read. */
@@ -38,8 +43,8 @@ const LOOPS_CLOSE_MS = 400;
 /** Time that a stop gives the queues to write out what they hold. */
 const FLUSH_LIMIT_MS = 800;
 
-/** What the queues may take beyond it. */
-const FLUSH_GRACE_MS = 100;
+/** What the queues, and the disk, may take beyond it. */
+const FLUSH_GRACE_MS = 300;
 
 /** Time that a start waits for what the database holds of the time before. */
 const ADOPT_LIMIT_MS = 1_000;
@@ -73,6 +78,9 @@ class ReporterService extends LoopService<
   readonly #refusedLimiter: LogRateLimiter;
   /** Rows that the last flush could not write. */
   #lostCount = 0;
+  #spool: ReportSpool | undefined;
+  /** What has come while results of an earlier run wait, which are older. */
+  readonly #newer = new Set<string>();
   /** How often a loop was replaced: its successor counts connections from the start again. */
   readonly #loopStarts = new Map<number, number>();
 
@@ -99,7 +107,7 @@ class ReporterService extends LoopService<
     this.#sessions = this.#makeSessions(settings.history);
     const divide = (): () => boolean => this.#divide();
     if (!settings.history) {
-      const rounds = new ConfirmRounds({ sessions: this.#sessions, divide });
+      const rounds = new ConfirmRounds({ sessions: this.#progress, divide });
       const timer = setRepeating(clock, CONFIRM_ROUND_MS, () => rounds.tick());
       this.onStop(0, () => timer.cancel());
       return;
@@ -111,8 +119,12 @@ class ReporterService extends LoopService<
       log,
       keysMax: settings.keysMax,
       retention: retentionOf(settings),
-      sessions: this.#sessions,
+      sessions: this.#progress,
       divide,
+      recounts: {
+        note: (session) => this.#spool?.note(session),
+        run: async () => await this.#spool?.run(),
+      },
     });
     this.#names = new ModuleNames({
       ...{ store: stores.history, clock, log },
@@ -120,14 +132,28 @@ class ReporterService extends LoopService<
     });
   }
 
+  /** How far senders, and the spool, are. */
+  readonly #progress: HistoryWriterOptions["sessions"] = {
+    take: (session, seq) => this.#sessions.take(session, seq),
+    again: (session) => this.#sessions.again(session),
+    close: () => [...this.#sessions.close(), ...this.#spool?.close() ?? []],
+    noteStored: (marks) => {
+      this.#sessions.noteStored(marks);
+      this.#spool?.noteStored(marks);
+    },
+  };
+
   #makeSessions(history: boolean): KeptSessions {
     const sessions = new KeptSessions({
       clock: this.context.clock,
       // Without a history nothing counts twice: whatever is kept may come again.
-      lookUp: (some) => history ? this.#stores.history.readMarks(some) : Promise.resolve(new Map()),
+      lookUp: async (some) =>
+        history ? seqsOf(await this.#stores.history.readMarkStates(some)) : new Map(),
       tell: ({ loop, peer }, answer) => this.loops?.send(loop, { type: "stored", peer, answer }),
       sendAgain: ({ loop, peer }) => this.loops?.send(loop, { type: "again", peer }),
       onForgotten: (session) => this.#history?.dropKept(session),
+      isSpooling: () => this.#spool?.isTaking === true,
+      onJump: () => this.#history?.closeBucket(),
     });
     this.onStop(0, () => sessions.stop());
     return sessions;
@@ -135,11 +161,13 @@ class ReporterService extends LoopService<
 
   /** Divides results that have come from those that come. @returns whether those before are in SQL. */
   #divide(): () => boolean {
-    const divisions = this.#queues.map((queue) => queue.divide());
-    return () => this.#queues.every((queue, index) => queue.isWritten(divisions[index]));
+    const areWritten = this.#areWritten();
+    // What was before goes first.
+    return () => this.#spool?.isReplayed !== false && areWritten();
   }
 
   async start(settings: ReporterSettings): Promise<void> {
+    await this.#openSpool(settings);
     await this.startLoops(settings, {
       make: (init, around) => new ReportLoop(init, around),
       entry: new URL("./reporter_loop.ts", import.meta.url),
@@ -154,7 +182,29 @@ class ReporterService extends LoopService<
     });
     await this.#startHistory(settings);
     const address = await this.listen(settings.listenPort);
+    // Not before: whoever has the port has the spool.
+    void this.#spool?.replay(() => this.#areWritten());
     this.signIn("reporter", address, () => this.#detail());
+  }
+
+  /** Reads what an earlier run has left. */
+  async #openSpool(settings: ReporterSettings): Promise<void> {
+    const { clock, rng, log } = this.context;
+    const { spoolDir, spoolBytesMax, keysMax, history, listenPort } = settings;
+    if (spoolDir === "") return;
+    const label = `${spoolDir}/reporter-${listenPort}`;
+    const disk = new SpoolFolder(label);
+    this.#spool = await ReportSpool.open({
+      ...{ disk, clock, rng, log, label, keysMax, history },
+      ...{ store: this.#stores.history, bytesMax: spoolBytesMax, sessions: this.#sessions },
+      onLeftRows: (rows) => this.#spread(rows.filter((row) => !this.#newer.has(callsId(row)))),
+    });
+  }
+
+  /** Whether the results that have come up to now are in the database. */
+  #areWritten(): () => boolean {
+    const divisions = this.#queues.map((queue) => queue.divide());
+    return () => this.#queues.every((queue, index) => queue.isWritten(divisions[index]));
   }
 
   /**
@@ -173,7 +223,9 @@ class ReporterService extends LoopService<
     let stored: readonly CallStatusRow[] = [];
     const reading = async (): Promise<void> => {
       if ((await store.instances(["reporter"])).some(isOther)) return;
-      stored = [...await store.readRefused(), ...await store.readCallStatus()];
+      // What is on disk is newer, and counts from there.
+      const left = this.#spool?.leftRows ?? [];
+      stored = [...await store.readRefused(), ...await store.readCallStatus(), ...left];
     };
     await endsWithin(clock, ADOPT_LIMIT_MS, reading());
     history.start(stored);
@@ -196,6 +248,7 @@ class ReporterService extends LoopService<
       loop_errors: this.loopErrorCount,
       ...this.#sessions.stats,
       ...this.#history?.stats,
+      ...this.#spool?.stats,
       ...this.health.stats(),
     };
   }
@@ -217,20 +270,34 @@ class ReporterService extends LoopService<
 
   /** Writes out what has arrived, and says what the database took no more. */
   async #flush(): Promise<void> {
-    const { clock, log } = this.context;
+    const { clock } = this.context;
     const endMs = clock.nowMs() + FLUSH_LIMIT_MS;
-    const left = (await Promise.all(this.#queues.map((queue) => queue.stop(FLUSH_LIMIT_MS))))
-      .flat();
+    const [left] = await Promise.all([
+      Promise.all(this.#queues.map((queue) => queue.stop(FLUSH_LIMIT_MS))),
+      this.#spool?.flush(),
+    ]);
+    // After the results, whose place in the history it marks.
+    const historyLeft = await this.#history?.stop(Math.max(0, endMs - clock.nowMs())) ?? 0;
+    const isOnDisk = await this.#spool?.end() === true;
+    this.#noteLeft(left.flat(), historyLeft, isOnDisk);
+  }
+
+  /** Says what of results and history is not in the database. */
+  #noteLeft(left: readonly CallStatusRow[], historyLeft: number, isOnDisk: boolean): void {
+    const { log } = this.context;
+    if (isOnDisk) {
+      const rows = left.length + historyLeft;
+      if (rows > 0) log.info("Results are left in the spool, for the next start", { rows });
+      return;
+    }
     const keptCount = left.filter(isKept).length;
     const lostCount = left.length - keptCount;
     if (lostCount > 0) log.error("Results lost: the database took no more", { rows: lostCount });
     if (keptCount > 0) {
       log.info("Results are left to their senders, who keep them", { rows: keptCount });
     }
-    // After the results, whose place in the history it marks.
-    const historyLost = await this.#history?.stop(Math.max(0, endMs - clock.nowMs())) ?? 0;
-    this.#lostCount = lostCount + historyLost;
-    if (historyLost > 0) log.error("Call history lost", { rows: historyLost });
+    this.#lostCount = lostCount + historyLeft;
+    if (historyLeft > 0) log.error("Call history lost", { rows: historyLeft });
   }
 
   /** @throws {StoreError} when the database took no more: then the process ends with 1. */
@@ -277,6 +344,11 @@ class ReporterService extends LoopService<
 
   /** Rows of one connection, and of one report that its sender keeps, come together. */
   #take(rows: readonly ReportedRow[], loop: number): void {
+    if (this.#spool?.isReplayed === false) {
+      for (const row of rows) {
+        this.#newer.add(callsId(row));
+      }
+    } else this.#newer.clear();
     const prefix = this.#peerPrefix(loop);
     let start = 0;
     while (start < rows.length) {
@@ -286,7 +358,8 @@ class ReporterService extends LoopService<
       const same = start === 0 && end === rows.length ? rows : rows.slice(start, end);
       if (kept === undefined) {
         this.#spread(same);
-        if (again !== true) this.#history?.add(`${prefix}${peer}`, same);
+        const gains = again === true ? undefined : this.#history?.add(`${prefix}${peer}`, same);
+        this.#spool?.add(same, gains);
       } else {
         this.#takeKept(kept, same);
       }
@@ -297,7 +370,11 @@ class ReporterService extends LoopService<
   #takeKept(kept: KeptRow, rows: readonly ReportedRow[]): void {
     const { session, seq } = kept;
     const isNew = this.#history?.addKept(kept, rows) ?? this.#sessions.take(session, seq);
-    if (!isNew || this.#spread(rows)) return;
+    if (!isNew) return;
+    if (this.#spread(rows)) {
+      this.#spool?.keep(kept, rows);
+      return;
+    }
     // No room: what is not held here cannot be told as stored, so its sender has to keep it.
     if (this.#history === undefined) this.#sessions.again(session);
     else this.#history.sendAgain(session);

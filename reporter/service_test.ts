@@ -1,6 +1,7 @@
 // The whole service in this process, on an embedded database, spoken to over TCP.
 
 import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type RunningService, startDaemon } from "../daemon/daemon.ts";
@@ -9,6 +10,8 @@ import { encodeReportStatusRequest } from "../proto/codec.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import { openStore, type Store } from "../sql/mod.ts";
+import { freePort } from "../tests/support/free_port.ts";
+import { LogList } from "../tests/support/log_list.ts";
 import { withTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
 import {
@@ -301,6 +304,60 @@ test("several reporters on one database never count a call twice", async () => {
     // Each new connection of an old agent costs the calls up to its first report.
     assert.equal(sumOf(1), 100 + 50 + 40);
     assert.equal(sumOf(2), 60);
+    await store.close();
+  });
+});
+
+test("what the database does not take before a stop is on disk, and counts at the next start", async () => {
+  await withTempDir(async (directory) => {
+    const path = join(directory, "lars.db");
+    const store = await openStore(`sqlite:${path}`);
+    await store.migrate();
+    const spoolDir = join(directory, "spool");
+    // One of its own, by which the second knows that no other reporter is about.
+    const flags = { "store.url": `sqlite:${path}`, "reactor.port": String(await freePort()) };
+    const lines = new LogList();
+    const start = (): Promise<RunningService> =>
+      startDaemon(reporterDaemon, { flags: { ...flags, "reporter.spool_dir": spoolDir } }, {
+        log: lines,
+      });
+    const send = async (service: RunningService, totals: readonly number[]): Promise<void> => {
+      const agent = await WireConnection.open(portOf(service));
+      for (const succTotal of totals) {
+        const results = [{ ...result, succ: 1, err: 0, succTotal, errTotal: 0 }];
+        agent.send(
+          MessageId.ReportStatusRequest,
+          encodeReportStatusRequest({ modId: 1, cmdId: 1, caller: 5, ts: 0, results }),
+        );
+      }
+      await until(() => service.stats().spool_records_written === totals.length, {
+        what: "the reports on disk",
+      });
+      agent.close();
+    };
+    const fromSeconds = Math.floor(Date.now() / 1000);
+    const first = await start();
+    const { DatabaseSync } = await import("node:sqlite");
+    const blocker = new DatabaseSync(path);
+    blocker.exec("BEGIN IMMEDIATE");
+    await send(first, [1, 5, 9]); // Its first window, and what it gained.
+    await first.stop();
+    assert.equal(lines.count("Results are left in the spool"), 1, lines.lines.join("\n"));
+    assert.equal((await readdir(spoolDir, { recursive: true })).length, 2);
+    blocker.exec("ROLLBACK");
+    blocker.close();
+    const second = await start();
+    await until(() => lines.count("Spool of results is in the database") === 1, {
+      what: () => lines.lines.join("\n"),
+    });
+    await send(second, [12]);
+    await second.stop();
+    assert.equal((await store.readCallStatus())[0]?.succTotal, 12);
+    const query = { fromSeconds, toSeconds: fromSeconds + 3600, stepSeconds: 3600 };
+    const { points } = await store.readCallHistory({ ...query, groupBy: "total" });
+    // 9 from disk; the next connection goes on from there.
+    assert.equal(points.reduce((sum, point) => sum + point.succCount, 0), 12);
+    assert.equal((await readdir(spoolDir, { recursive: true })).length, 1, "no file is left");
     await store.close();
   });
 });

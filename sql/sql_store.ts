@@ -63,13 +63,19 @@ import {
   routeMarkScript,
   routePageScript,
   setModulesScript,
+  wallMsScript,
 } from "./routes/route_scripts.ts";
 import type { DatabaseState } from "../model/database_state.ts";
 import { NewerSchemaError } from "./schema/newer_schema.ts";
 import type { SchemaShape } from "./schema/schema_shape.ts";
 import { SchemaWatch } from "./schema/schema_watch.ts";
 import { chunksOf, type Dialect, type Script } from "./drivers/sql_script.ts";
-import { pruneMarksScript, readMarksScript, writeMarkedBucket } from "./results/session_marks.ts";
+import type { MarkState } from "./results/mark_state.ts";
+import {
+  pruneMarksScript,
+  readMarkStatesScript,
+  writeMarkedBucket,
+} from "./results/session_marks.ts";
 import {
   CALL_STATUS_CHUNK_ROWS,
   pruneRefusedScript,
@@ -117,12 +123,6 @@ const BUSY_PAUSE_MAX_MS = 40;
 const FORGET_SILENT_INTERVAL_MS = 3_600_000;
 /** Rows of one statement about other services. */
 const SIGHTINGS_CHUNK_ROWS = 200;
-
-/** Time of the server, in unix milliseconds. */
-function* wallMsScript(): Script<number> {
-  const [row] = yield { sql: "SELECT UNIX_TIMESTAMP(NOW(3)) * 1000 AS ms" };
-  return Math.round(Number(row.ms));
-}
 
 /** What a {@linkcode SqlStore} works with. */
 export interface SqlStoreOptions {
@@ -322,8 +322,8 @@ export class SqlStore implements Store {
     return bad;
   }
 
-  readMarks(sessions: readonly number[]): Promise<ReadonlyMap<number, number> | undefined> {
-    return this.#run("read how far reports are", (shape) => readMarksScript(shape, sessions));
+  readMarkStates(sessions: readonly number[]): Promise<ReadonlyMap<number, MarkState> | undefined> {
+    return this.#run("read how far reports are", (shape) => readMarkStatesScript(shape, sessions));
   }
 
   async writeMarkedHistory(unsorted: MarkedBucket): Promise<MarkedOutcome> {

@@ -18,7 +18,7 @@ import { seededRng } from "../reactor/time/rng.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { HistoryWriter } from "../reporter/history_writer.ts";
 import { KeptSessions } from "../reporter/kept_sessions.ts";
-import { rowsOf } from "../reporter/report_loop.ts";
+import { rowsOf } from "../reporter/report_rows.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
 import {
   type CallHistoryRow,

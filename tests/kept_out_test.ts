@@ -14,7 +14,7 @@ import { NO_GAINS } from "../feed/reported_totals.ts";
 import { decodeReportStatusRequest, encodeReportStatusRequest } from "../proto/codec.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
-import { rowsOf } from "../reporter/report_loop.ts";
+import { rowsOf } from "../reporter/report_rows.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { withTempDir } from "./support/temp_dir.ts";
 

@@ -296,7 +296,10 @@ class ServiceGroup {
     const { dnsDaemon } = await import("../dns/service.ts");
     this.#dns = await this.#startOne(dnsDaemon, this.#serverFlags(dns));
     const { reporterDaemon } = await import("../reporter/service.ts");
-    this.#reporter = await this.#startOne(reporterDaemon, this.#serverFlags(reporter));
+    this.#reporter = await this.#startOne(reporterDaemon, {
+      ...this.#serverFlags(reporter),
+      "reporter.spool_dir": join(this.#dataDir.path, "spool"),
+    });
     await this.#startDiscovery();
   }
 

@@ -65,6 +65,8 @@ const PLANS: Readonly<Record<ExampleHosts, Plan>> = {
   },
 };
 
+const COMMON_SERVER: Chosen = { "reporter.spool_dir": "/var/lib/lars/spool" };
+
 const COMMON_AGENT: Chosen = { "agent.cache_dir": "/var/lib/lars/cache" };
 
 /** All files of an example. */
@@ -84,7 +86,7 @@ export function exampleFiles(
       text: configText(
         [`${plan.about} This file is for dns, reporter and console, not for agents.`, ...secret],
         servers,
-        { "store.url": store, ...plan.server },
+        { ...COMMON_SERVER, "store.url": store, ...plan.server },
       ),
     },
     {

@@ -26,6 +26,7 @@ export const SERVICE_GRANTS = {
     Event: "SELECT, INSERT, DELETE",
     RefusedCalls: "SELECT, INSERT, UPDATE, DELETE",
     ReportMark: "SELECT, INSERT, UPDATE, DELETE",
+    ReportGap: "SELECT, INSERT, DELETE",
   },
   web: {
     RouteData: "SELECT, INSERT, UPDATE, DELETE",

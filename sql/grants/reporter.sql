@@ -7,3 +7,4 @@ GRANT SELECT, INSERT, UPDATE ON lars_dns.CallHistoryStep TO 'lars_reporter'@'%';
 GRANT SELECT, INSERT, DELETE ON lars_dns.Event TO 'lars_reporter'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.RefusedCalls TO 'lars_reporter'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON lars_dns.ReportMark TO 'lars_reporter'@'%';
+GRANT SELECT, INSERT, DELETE ON lars_dns.ReportGap TO 'lars_reporter'@'%';

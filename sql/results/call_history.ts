@@ -1,5 +1,6 @@
 // Core. Call results over time: what may be written, asked and rolled up.
 
+import type { MarkState, ReportRange } from "./mark_state.ts";
 import type { RefusedRow } from "./divided_write.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import type { NodeKey } from "../../model/node.ts";
@@ -156,12 +157,10 @@ export interface RollUpResult {
   readonly deletionCount: number;
 }
 
-/** Reports of one session that a bucket holds: those after `from`, up to `to`. */
-export interface SessionMark {
+/** Reports of one session that a bucket holds. */
+export interface SessionMark extends ReportRange {
   /** A number by chance, up to 2^53. */
   readonly session: number;
-  readonly from: number;
-  readonly to: number;
 }
 
 /** A bucket of the history, and which reports are in it. */
@@ -173,6 +172,7 @@ export interface MarkedBucket {
   readonly writer: number;
   /** Number of the bucket, only growing. */
   readonly number: number;
+  /** In order; of a session there may be several, with reports between that others have. */
   readonly marks: readonly SessionMark[];
 }
 
@@ -200,10 +200,10 @@ export interface CallHistoryStore {
     rows: readonly CallHistoryRow[],
   ): Promise<readonly RefusedRow<CallHistoryRow>[]>;
   /**
-   * Up to which report each of these sessions is in the history; sessions without a mark are missing.
+   * Which reports of each of these sessions are in the history; sessions without a mark are missing.
    * Undefined on a schema before migration 16, which knows no marks.
    */
-  readMarks(sessions: readonly number[]): Promise<ReadonlyMap<number, number> | undefined>;
+  readMarkStates(sessions: readonly number[]): Promise<ReadonlyMap<number, MarkState> | undefined>;
   /**
    * As `writeCallHistory`, together with how far the reports of sessions are in it: in one
    * transaction, so that each report counts once whoever writes it and however often. Only a bucket

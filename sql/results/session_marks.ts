@@ -9,7 +9,8 @@ import {
   type Script,
 } from "../drivers/sql_script.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
-import type { MarkedBucket, MarkedOutcome } from "./call_history.ts";
+import type { MarkedBucket, MarkedOutcome, SessionMark } from "./call_history.ts";
+import { afterRanges, type MarkState, NO_MARK } from "./mark_state.ts";
 import { RowsRefusedError } from "./divided_write.ts";
 import {
   CALL_HISTORY_CHUNK_ROWS,
@@ -20,69 +21,124 @@ import {
 /** Marks of one statement. */
 const MARKS_CHUNK = 1_000;
 
-/** Up to which report each session is in the history; sessions without a mark are missing. */
-export function* readMarksScript(
+/** How far each session is in the history; sessions without a mark are missing. */
+export function* readMarkStatesScript(
   shape: SchemaShape,
   sessions: readonly number[],
-): Script<Map<number, number> | undefined> {
+  lock = "",
+): Script<Map<number, MarkState> | undefined> {
   if (!shape.reportMarks) return undefined;
-  const found = new Map<number, number>();
+  const found = new Map<number, MarkState>();
   for (const some of chunksOf(sessions, MARKS_CHUNK)) {
     const rows = yield {
-      sql: `SELECT session, seq FROM ReportMark WHERE session IN (${some.join(",")})`,
+      sql: `SELECT session, seq FROM ReportMark WHERE session IN (${some.join(",")})${lock}`,
     };
-    for (const row of rows) found.set(numberOf(row.session), numberOf(row.seq));
+    for (const row of rows) found.set(numberOf(row.session), { seq: numberOf(row.seq), gaps: [] });
+    if (!shape.reportGaps) continue;
+    const gaps = yield {
+      sql: "SELECT session, seq_from, seq_to FROM ReportGap WHERE session IN (" +
+        `${some.join(",")})${lock}`,
+    };
+    for (const row of gaps) {
+      const session = numberOf(row.session);
+      const { seq, gaps: others } = found.get(session) ?? NO_MARK;
+      const gap = { from: numberOf(row.seq_from), to: numberOf(row.seq_to) };
+      found.set(session, { seq, gaps: [...others, gap] });
+    }
   }
   return found;
 }
 
+/** Where the marks of a bucket stand, before it and with it. */
+interface MarkMove {
+  readonly session: number;
+  readonly before: MarkState;
+  readonly after: MarkState;
+}
+
+/** Marks that may be moved, or the sessions some of whose reports are in the history already. */
+type MarkCheck = { readonly moves: readonly MarkMove[] } | { readonly moved: number[] };
+
+function rangesOf({ marks }: MarkedBucket): Map<number, SessionMark[]> {
+  const ranges = new Map<number, SessionMark[]>();
+  for (const mark of marks) {
+    const known = ranges.get(mark.session);
+    if (known === undefined) ranges.set(mark.session, [mark]);
+    else known.push(mark);
+  }
+  return ranges;
+}
+
 /**
- * Locks the marks of a bucket and looks whether they stand where its reports begin. A session
- * without a mark gets one there.
+ * Locks the marks of a bucket and looks whether its reports are still missing.
  *
- * @returns undefined when this bucket was written before; else the sessions that stand further on.
+ * @returns undefined when this bucket was written before.
  */
 function* checkMarksScript(
   dialect: Dialect,
-  { writer, number, marks }: MarkedBucket,
+  shape: SchemaShape,
+  bucket: MarkedBucket,
   nowS: number,
-): Script<number[] | undefined> {
-  const wanted = new Map(marks.map(({ session, from }) => [session, from]));
-  wanted.set(writer, number - 1);
-  const sorted = [...wanted].sort(([one], [other]) => one - other);
-  const found = new Map<number, number>();
+): Script<MarkCheck | undefined> {
+  const { writer, number } = bucket;
+  const ranges = rangesOf(bucket);
+  const sorted = [...new Set([...ranges.keys(), writer])].sort((one, other) => one - other);
   for (const some of chunksOf(sorted, MARKS_CHUNK)) {
-    const values = some.map(([session, seq]) => `(${session},${seq},${nowS})`).join(",");
+    const values = some.map((session) => `(${session},0,${nowS})`).join(",");
     yield {
       sql: `INSERT INTO ReportMark(session, seq, seen_at) VALUES ${values}` +
         onConflict(dialect, "session", ["seen_at"]),
     };
-    const rows = yield {
-      sql: "SELECT session, seq FROM ReportMark WHERE session IN (" +
-        `${some.map(([session]) => session).join(",")})${forUpdate(dialect)}`,
-    };
-    for (const row of rows) found.set(numberOf(row.session), numberOf(row.seq));
   }
-  if ((found.get(writer) ?? 0) >= number) return undefined;
-  // One that stands before: the database is of before, from a backup.
-  return marks.filter(({ session, from }) => (found.get(session) ?? 0) > from)
-    .map(({ session }) => session);
+  const found = (yield* readMarkStatesScript(shape, sorted, forUpdate(dialect))) ?? new Map();
+  if ((found.get(writer)?.seq ?? 0) >= number) return undefined;
+  const moves: MarkMove[] = [];
+  const moved: number[] = [];
+  for (const [session, reports] of ranges) {
+    const before = found.get(session) ?? NO_MARK;
+    const after = afterRanges(before, reports);
+    if (after === undefined) moved.push(session);
+    else moves.push({ session, before, after });
+  }
+  return moved.length > 0 ? { moved } : { moves };
 }
 
-/** Sets the marks to where the reports of a bucket end. */
+/** Sets the marks to where they stand with a bucket. */
 function* setMarksScript(
   dialect: Dialect,
-  { writer, number, marks }: MarkedBucket,
+  shape: SchemaShape,
+  { writer, number }: MarkedBucket,
+  moves: readonly MarkMove[],
   nowS: number,
 ): Script<void> {
-  const ends = [...marks, { session: writer, to: number }]
-    .sort((one, other) => one.session - other.session);
+  const ends = [
+    ...moves.map(({ session, after }) => ({ session, to: after.seq })),
+    { session: writer, to: number },
+  ].sort((one, other) => one.session - other.session);
   for (const some of chunksOf(ends, MARKS_CHUNK)) {
     const values = some.map(({ session, to }) => `(${session},${to},${nowS})`).join(",");
     yield {
       sql: `INSERT INTO ReportMark(session, seq, seen_at) VALUES ${values}` +
         onConflict(dialect, "session", ["seq", "seen_at"]),
     };
+  }
+  if (!shape.reportGaps) return;
+  for (const { session, before, after } of moves) {
+    if (before.gaps === after.gaps) continue;
+    const gone = before.gaps.filter((gap) => !after.gaps.includes(gap));
+    const come = after.gaps.filter((gap) => !before.gaps.includes(gap));
+    for (const { from } of gone) {
+      yield {
+        sql: "DELETE FROM ReportGap WHERE session = ? AND seq_from = ?",
+        params: [session, from],
+      };
+    }
+    for (const { from, to } of come) {
+      yield {
+        sql: "INSERT INTO ReportGap(session, seq_from, seq_to, seen_at) VALUES (?, ?, ?, ?)",
+        params: [session, from, to, nowS],
+      };
+    }
   }
 }
 
@@ -93,13 +149,13 @@ function* writeMarkedScript(
   bucket: MarkedBucket,
   nowS: number,
 ): Script<number[]> {
-  const moved = yield* checkMarksScript(dialect, bucket, nowS);
-  if (moved === undefined) return [];
-  if (moved.length > 0) return moved;
+  const check = yield* checkMarksScript(dialect, shape, bucket, nowS);
+  if (check === undefined) return [];
+  if ("moved" in check) return check.moved;
   for (const some of chunksOf(bucket.rows, CALL_HISTORY_CHUNK_ROWS)) {
     yield* writeHistoryRowsScript(dialect, shape, bucket.source, some);
   }
-  yield* setMarksScript(dialect, bucket, nowS);
+  yield* setMarksScript(dialect, shape, bucket, check.moves, nowS);
   // Last, because others wait for it.
   const oldest = bucket.rows.reduce((least, row) => Math.min(least, row.atSeconds), Infinity);
   if (bucket.rows.length > 0) yield* lowerMarkScript(60, oldest);
@@ -110,6 +166,9 @@ function* writeMarkedScript(
 export function* pruneMarksScript(shape: SchemaShape, beforeTs: number): Script<void> {
   if (!shape.reportMarks) return;
   yield { sql: "DELETE FROM ReportMark WHERE seen_at < ?", params: [beforeTs] };
+  if (shape.reportGaps) {
+    yield { sql: "DELETE FROM ReportGap WHERE seen_at < ?", params: [beforeTs] };
+  }
 }
 
 /** What is needed of a store to write a bucket with marks. */
@@ -141,10 +200,10 @@ export async function writeMarkedBucket(
     }
   }
   // In parts, the marks last. Safe to repeat: rows replace those of the same bucket and source.
-  const moved = await transact(() => checkMarksScript(dialect, bucket, nowS));
-  if (moved === undefined) return { moved: [], bad: [] };
-  if (moved.length > 0) return { moved, bad: [] };
+  const check = await transact((shape) => checkMarksScript(dialect, shape, bucket, nowS));
+  if (check === undefined) return { moved: [], bad: [] };
+  if ("moved" in check) return { moved: check.moved, bad: [] };
   const bad = await writeRows();
-  await transact(() => setMarksScript(dialect, bucket, nowS));
+  await transact((shape) => setMarksScript(dialect, shape, bucket, check.moves, nowS));
   return { moved: [], bad };
 }

@@ -106,11 +106,14 @@ const MARK_SQL = `SELECT ${STATE_COLUMNS}, ` +
   "(SELECT COUNT(*) FROM RouteChange) AS changeCount";
 
 /** A new epoch, and a version above all; must run inside a write transaction. */
-export function* acceptRestoredScript(dialect: Dialect): Script<DatabaseState> {
+export function* acceptRestoredScript(
+  dialect: Dialect,
+  known: DatabaseState = { epoch: 0, version: 0 },
+): Script<DatabaseState> {
   const locked = yield* lockVersionScript(dialect);
   const before = yield* serverStateScript();
-  const epoch = Math.max(before.epoch + 1, locked.nowS);
-  const version = nextVersionOf(locked);
+  const epoch = Math.max(before.epoch + 1, known.epoch + 1, locked.nowS);
+  const version = Math.max(nextVersionOf(locked), known.version + 1);
   yield { sql: "UPDATE RouteVersion SET version = ? WHERE id = 1", params: [version] };
   yield {
     sql: `${insertIgnore(dialect)} INTO RouteVersion(id, version) VALUES (${EPOCH_ROW_ID}, 0)`,
@@ -128,6 +131,12 @@ export function* acceptRestoredScript(dialect: Dialect): Script<DatabaseState> {
  */
 export function* pingScript(): Script<void> {
   yield { sql: "SELECT id FROM RouteVersion LIMIT 1" };
+}
+
+/** Time of a server, in unix milliseconds. */
+export function* wallMsScript(): Script<number> {
+  const [row] = yield { sql: "SELECT UNIX_TIMESTAMP(NOW(3)) * 1000 AS ms" };
+  return Math.round(Number(row.ms));
 }
 
 /** The time of the database, in unix seconds. */

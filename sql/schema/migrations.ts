@@ -32,6 +32,7 @@ import leaseMysql from "../migrations/0014_lease.mysql.sql" with { type: "text" 
 import relayMailMysql from "../migrations/0015_relay_mail.mysql.sql" with { type: "text" };
 import reportMarksMysql from "../migrations/0016_report_marks.mysql.sql" with { type: "text" };
 import scaleRuleMysql from "../migrations/0018_scale_rule.mysql.sql" with { type: "text" };
+import reportGapsMysql from "../migrations/0021_report_gaps.mysql.sql" with { type: "text" };
 import leaseCheckMysql from "../migrations/0017_lease_check.mysql.sql" with { type: "text" };
 import originalTablesSqlite from "../migrations/0001_original_tables.sqlite.sql" with {
   type: "text",
@@ -70,6 +71,7 @@ import leaseSqlite from "../migrations/0014_lease.sqlite.sql" with { type: "text
 import relayMailSqlite from "../migrations/0015_relay_mail.sqlite.sql" with { type: "text" };
 import reportMarksSqlite from "../migrations/0016_report_marks.sqlite.sql" with { type: "text" };
 import scaleRuleSqlite from "../migrations/0018_scale_rule.sqlite.sql" with { type: "text" };
+import reportGapsSqlite from "../migrations/0021_report_gaps.sqlite.sql" with { type: "text" };
 import leaseCheckSqlite from "../migrations/0017_lease_check.sqlite.sql" with { type: "text" };
 import { type TableColumns, tableColumnsScript } from "./schema_shape.ts";
 import { type Dialect, insertIgnore, numberOf, type Script } from "../drivers/sql_script.ts";
@@ -160,10 +162,11 @@ const NAMES = [
   "0016_report_marks",
   "0017_lease_check",
   "0018_scale_rule",
+  "0021_report_gaps",
 ];
 
 /** Version of a schema that has all migrations. */
-export const SCHEMA_VERSION = NAMES.length;
+export const SCHEMA_VERSION = Number(NAMES[NAMES.length - 1].slice(0, 4));
 
 const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
   mysql: [
@@ -185,6 +188,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     reportMarksMysql,
     leaseCheckMysql,
     scaleRuleMysql,
+    reportGapsMysql,
   ],
   sqlite: [
     originalTablesSqlite,
@@ -205,6 +209,7 @@ const TEXTS: Readonly<Record<Dialect, readonly string[]>> = {
     reportMarksSqlite,
     leaseCheckSqlite,
     scaleRuleSqlite,
+    reportGapsSqlite,
   ],
 };
 

@@ -18,6 +18,8 @@ export interface SchemaShape {
   readonly refusedCalls: boolean;
   /** ReportMark exists. */
   readonly reportMarks: boolean;
+  /** ReportGap exists. */
+  readonly reportGaps: boolean;
   /** CallHistory has refused. */
   readonly callRefusals: boolean;
   /** Event exists. */
@@ -90,6 +92,7 @@ export function* schemaShapeScript(dialect: Dialect): Script<SchemaShape> {
     callTimes: has("callhistory", "timed_calls", "time_ms_sum"),
     refusedCalls: has("refusedcalls", "modid", "cmdid", "caller", "overload", "no_route", "ts"),
     reportMarks: has("reportmark", "session", "seq", "seen_at"),
+    reportGaps: has("reportgap", "session", "seq_from", "seq_to"),
     callRefusals: has("callhistory", "refused"),
     events: has("event", "at_ms"),
     migrations: has("schemamigration", "version"),

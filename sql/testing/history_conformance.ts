@@ -199,15 +199,13 @@ function testHistory(define: Define): void {
     const written = { moved: [], bad: [] };
     const moved = { moved: [9_007_199_254_740_991], bad: [] };
     const sum = async (): Promise<unknown> => counts(await read(store, {}))[0]?.[1];
-    assert.deepEqual(await store.readMarks([9_007_199_254_740_991]), new Map());
+    assert.deepEqual(await store.readMarkStates([9_007_199_254_740_991]), new Map());
     assert.deepEqual(await store.writeMarkedHistory(bucket(1, 1, 0, 5)), written);
     assert.deepEqual(await store.writeMarkedHistory(bucket(1, 1, 0, 5)), written, "said again");
     assert.equal(await sum(), 5);
     assert.deepEqual(
-      await store.readMarks([9_007_199_254_740_991, 8]),
-      new Map([
-        [9_007_199_254_740_991, 5],
-      ]),
+      await store.readMarkStates([9_007_199_254_740_991, 8]),
+      new Map([[9_007_199_254_740_991, { seq: 5, gaps: [] }]]),
     );
     // Another writer, which was given the same reports.
     assert.deepEqual(await store.writeMarkedHistory(bucket(2, 1, 0, 5)), moved);
@@ -218,6 +216,38 @@ function testHistory(define: Define): void {
     // The first one again: what it holds stands elsewhere now.
     assert.deepEqual(await store.writeMarkedHistory(bucket(1, 2, 5, 6)), moved);
     assert.equal(await sum(), 7);
+  });
+
+  define("writeMarkedHistory() takes what others left out, once", async ({ store }) => {
+    const session = 77;
+    let number = 0;
+    const write = async (...ranges: [number, number][]): Promise<boolean> => {
+      const rows = both(HOUR + 10 * number, ranges.reduce((sum, [from, to]) => sum + to - from, 0));
+      const marks = ranges.map(([from, to]) => ({ session, from, to }));
+      const { moved } = await store.writeMarkedHistory({
+        ...{ source: 1, writer: 5, number: ++number, rows, marks },
+      });
+      return moved.length === 0;
+    };
+    const state = async (): Promise<unknown> =>
+      (await store.readMarkStates([session]))?.get(session);
+    assert.ok(await write([0, 10]));
+    assert.ok(await write([20, 30], [35, 40]), "somebody else keeps those between");
+    const owed = { seq: 40, gaps: [{ from: 10, to: 20 }, { from: 30, to: 35 }] };
+    assert.deepEqual(await state(), owed);
+    assert.ok(!await write([15, 21]), "21 is there");
+    assert.ok(!await write([12, 18], [39, 41]), "40 is there");
+    assert.deepEqual(await state(), owed);
+    assert.ok(await write([12, 18]));
+    assert.ok(!await write([12, 18]), "a second time");
+    assert.ok(await write([30, 35], [40, 42]));
+    assert.deepEqual(await state(), {
+      ...{ seq: 42, gaps: [{ from: 10, to: 12 }, { from: 18, to: 20 }] },
+    });
+    const sum = counts(await read(store, {})).reduce((all, [, succ]) => all + succ, 0);
+    assert.equal(sum, 10 + 10 + 5 + 6 + 5 + 2);
+    await store.pruneCallStatus(Math.floor(Date.now() / 1000) + 3600);
+    assert.equal(await state(), undefined);
   });
 
   define(
@@ -231,11 +261,11 @@ function testHistory(define: Define): void {
         marks,
       });
       await store.pruneCallStatus(Math.floor(Date.now() / 1000) - 3600);
-      assert.deepEqual(await store.readMarks([4]), new Map([[4, 1]]));
+      assert.deepEqual(await store.readMarkStates([4]), new Map([[4, { seq: 1, gaps: [] }]]));
       await store.pruneCallStatus(Math.floor(Date.now() / 1000) + 3600);
-      assert.deepEqual(await store.readMarks([4]), new Map());
+      assert.deepEqual(await store.readMarkStates([4]), new Map());
       await execute("DROP TABLE ReportMark");
-      assert.equal(await store.readMarks([4]), undefined);
+      assert.equal(await store.readMarkStates([4]), undefined);
       await store.writeMarkedHistory({
         ...{ source: 1, writer: 3, number: 2 },
         rows: both(HOUR, 4),

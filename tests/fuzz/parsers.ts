@@ -38,7 +38,14 @@ import { readHead } from "../../reactor/frame.ts";
 import { readTransitTarget } from "../../relay/seed/relay_frame.ts";
 import { readPortsText } from "../../relay/seed/ports_text.ts";
 import { readCertificate } from "../../session/tls/certificate_check.ts";
+import {
+  encodeSpoolHead,
+  encodeSpoolRecord,
+  rowsIn,
+  SpoolReader,
+} from "../../reporter/spool/spool_format.ts";
 import { parseRecordedReport, parseRecording } from "../../sim/replay.ts";
+import { parseBackupEnd, parseBackupHead, parseBackupRow } from "../../sql/backup/backup_format.ts";
 import { parseStoreUrl } from "../../sql/drivers/store_url.ts";
 import {
   parseAgent,
@@ -68,6 +75,9 @@ const STATE = '{"version":1,"routes":[{"modid":1,"cmdid":1,"nodes":["10.0.0.1:80
 const REPORT = '{"atMs":1200,"node":"10.0.0.1:80","retcode":0,"tookMs":12}';
 const SERVERS = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state " +
   "srv_uweight srv_check_state srv_port\n3 be 1 s1 10.0.0.1 2 0 1 6 80\n";
+
+const BACKUP_HEAD = '{"lars_backup":1,"schema_version":18,"database":"mysql","program":"x",' +
+  '"made_at":1,"epoch":0,"version":1,"tables":[{"name":"Module","columns":["id"],"rows":1}]}';
 
 /** By the name of the function. */
 export const TEXT_PARSERS: Readonly<Record<string, TextParser>> = {
@@ -127,6 +137,12 @@ export const TEXT_PARSERS: Readonly<Record<string, TextParser>> = {
     seeds: ["-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"],
     parse: (text) => readCertificate(text),
   },
+  parseBackupHead: {
+    seeds: [BACKUP_HEAD],
+    parse: parseBackupHead,
+  },
+  parseBackupRow: { seeds: ['[1,"a",null]'], parse: (text) => parseBackupRow(text, 3, 1) },
+  parseBackupEnd: { seeds: ['{"rows":3,"sha256":"00"}'], parse: parseBackupEnd },
   parseWhole: { seeds: ["12"], parse: (text) => parseWhole("It", text, 0, 100) },
   parseModId: { seeds: ["1"], parse: parseModId },
   parseCmdId: { seeds: ["1"], parse: parseCmdId },
@@ -140,11 +156,27 @@ export const TEXT_PARSERS: Readonly<Record<string, TextParser>> = {
 const bytesOf = (...text: string[]): Uint8Array[] =>
   text.map((one) => new TextEncoder().encode(one));
 
+/** A file of the reporter's spool, read to its end. */
+function readSpoolFile(bytes: Uint8Array): void {
+  for (const record of new SpoolReader(bytes).records()) rowsIn(record);
+}
+
+/** One with two records. */
+function spoolFile(): Uint8Array {
+  const result = { ip: 1, port: 80, succ: 1, err: 0, overload: false };
+  const report = { modId: 1, cmdId: 1, caller: 1, results: [result], ts: 1 };
+  const [one, other] = [{ atMs: 1, session: 0, report }, {
+    ...{ atMs: 2, session: 7, report: { ...report, seq: 3 } },
+  }].map(encodeSpoolRecord);
+  return Uint8Array.of(...encodeSpoolHead({ id: 9, first: 1 }), ...one, ...other);
+}
+
 /** By the name of the function. */
 export const BYTES_PARSERS: Readonly<Record<string, BytesParser>> = {
   readHead: { seeds: [new Uint8Array(8)], parse: (bytes) => readHead(bytes) },
   readDatagram: { seeds: [Uint8Array.of(4, 0, 0, 0, 2, 0, 0, 0, 8, 1)], parse: readDatagram },
   readPickKey: { seeds: bytesOf("key"), parse: readPickKey },
+  readSpoolFile: { seeds: [spoolFile()], parse: readSpoolFile },
   decodeRouteCache: { seeds: [new Uint8Array(64)], parse: decodeRouteCache },
   decodeAbout: {
     seeds: bytesOf('\x01{"protocol":1,"software":"lars/0.1.0"}'),

@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { SpoolLab } from "../testing/spool_lab.ts";
+
+const eventArbitrary = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant("report" as const), at: fc.nat(2) }) },
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant("step" as const), at: fc.nat(3) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("toFirst" as const, "toSecond" as const),
+      at: fc.nat(2),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constantFrom(
+        ...["kill", "lose", "up", "away", "forgetful", "slow", "fast", "fail", "mend"] as const,
+      ),
+      at: fc.nat(1),
+    }),
+  },
+);
+
+type LabEvent = typeof eventArbitrary extends fc.Arbitrary<infer E> ? E : never;
+
+async function play(lab: SpoolLab, { kind, at }: LabEvent): Promise<void> {
+  const disk = lab.disks[at % 2];
+  if (kind === "report") { for (let i = 0; i < 3; i++) lab.report(at); }
+  else if (kind === "step") await lab.step([100, 500, 3_000, 12_000][at]);
+  else if (kind === "toFirst") lab.connect(at, 0);
+  else if (kind === "toSecond") lab.connect(at, 1);
+  else if (kind === "kill") lab.kill(at);
+  else if (kind === "lose") lab.loseAgent(at);
+  else if (kind === "slow") disk.isFast = false;
+  else if (kind === "fail") disk.fault = new Error("EIO");
+  else if (kind === "mend") disk.fault = undefined;
+  else if (kind === "fast") {
+    disk.isFast = true;
+    disk.release();
+  } else lab.database.state = kind;
+}
+
+test("each report that was told to be kept counts once, whatever is lost", async () => {
+  const events = fc.array(eventArbitrary, { maxLength: 100, size: "max" });
+  await fc.assert(
+    fc.asyncProperty(events, fc.constantFrom(1e8, 3_000), async (list, bytesMax) => {
+      const lab = new SpoolLab(bytesMax);
+      await lab.step();
+      for (const event of list) {
+        await play(lab, event);
+        assert.deepEqual(lab.doubles(), []);
+      }
+      await lab.settle();
+      assert.deepEqual(lab.doubles(), [], "twice");
+      assert.deepEqual(lab.missing(), [], "missing");
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test("while the database is away reports are told to be kept, and survive both their ends", async () => {
+  const lab = new SpoolLab();
+  lab.database.state = "away";
+  await lab.step();
+  lab.connect(0, 0);
+  for (let second = 0; second < 60; second++) {
+    for (let i = 0; i < 10; i++) lab.report(0);
+    await lab.step();
+    await lab.step();
+  }
+  const [agent] = lab.agents;
+  assert.ok(agent.confirmed >= 590, `${agent.confirmed} of ${agent.last} within a second`);
+  lab.kill(0);
+  lab.loseAgent(0);
+  await lab.step();
+  lab.kill(0);
+  await lab.settle();
+  assert.deepEqual(lab.missing(), []);
+  assert.deepEqual(lab.doubles(), []);
+  assert.equal([...lab.disks[0].files.values()].length, 0, "nothing is left on disk");
+});
+
+test("a sender that moves while its reports are on disk alone loses none", async () => {
+  const lab = new SpoolLab();
+  lab.database.state = "away";
+  await lab.step();
+  for (let i = 0; i < 6; i++) {
+    lab.connect(0, i % 2);
+    await lab.step();
+    for (let j = 0; j < 5; j++) lab.report(0);
+    for (let j = 0; j < 3; j++) await lab.step();
+  }
+  lab.kill(0);
+  lab.kill(1);
+  await lab.settle();
+  assert.deepEqual(lab.missing(), []);
+  assert.deepEqual(lab.doubles(), []);
+});

@@ -1,0 +1,56 @@
+// Core. Which reports of one sender are in the history: a mark, and what is owed before it.
+
+/** Reports of one session: those after `from`, up to `to`. */
+export interface ReportRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * All reports up to `seq` are in the history but for those of the gaps: they were told as kept for
+ * good by a reporter that has them on its disk and has not written them yet.
+ */
+export interface MarkState {
+  readonly seq: number;
+  /** In no order; none overlaps another, none is empty. */
+  readonly gaps: readonly ReportRange[];
+}
+
+/** Of a session that nothing is known of. */
+export const NO_MARK: MarkState = { seq: 0, gaps: [] };
+
+/**
+ * The state once these reports are written too.
+ *
+ * @returns undefined when some of them are in the history already.
+ */
+export function afterRange({ seq, gaps }: MarkState, range: ReportRange): MarkState | undefined {
+  const { from, to } = range;
+  if (to <= from) return { seq, gaps };
+  // A mark that stands before: somebody keeps what is between, or the database is of before.
+  if (seq <= from) return { seq: to, gaps: seq < from ? [...gaps, { from: seq, to: from }] : gaps };
+  const gap = gaps.find((one) => one.from <= from && to <= one.to);
+  if (gap === undefined) return undefined;
+  const left = [{ from: gap.from, to: from }, { from: to, to: gap.to }];
+  return {
+    seq,
+    gaps: [...gaps.filter((one) => one !== gap), ...left.filter((one) => one.from < one.to)],
+  };
+}
+
+/** The state once a list of reports is written too; undefined when one of them is already. */
+export function afterRanges(
+  state: MarkState,
+  ranges: Iterable<ReportRange>,
+): MarkState | undefined {
+  let now: MarkState | undefined = state;
+  for (const range of ranges) now = now && afterRange(now, range);
+  return now;
+}
+
+/** The marks alone. */
+export function seqsOf(
+  states: ReadonlyMap<number, MarkState> | undefined,
+): Map<number, number> | undefined {
+  return states && new Map([...states].map(([session, { seq }]) => [session, seq]));
+}
