@@ -81,6 +81,7 @@ class ReporterService extends LoopService<
   #spool: ReportSpool | undefined;
   /** What has come while results of an earlier run wait, which are older. */
   readonly #newer = new Set<string>();
+  readonly #newerMax: number;
   /** How often a loop was replaced: its successor counts connections from the start again. */
   readonly #loopStarts = new Map<number, number>();
 
@@ -88,6 +89,7 @@ class ReporterService extends LoopService<
     super(context, stores.queues[0], "keeping the latest results in memory");
     const { clock, rng, log } = context;
     this.#stores = stores;
+    this.#newerMax = settings.keysMax * stores.queues.length;
     this.#refusedLimiter = new LogRateLimiter(clock);
     const all = new Set([...stores.queues, stores.history]);
     this.onStop(STORE_CLOSE_MS, ...[...all].map((store) => () => store.close()));
@@ -365,6 +367,11 @@ class ReporterService extends LoopService<
       }
       start = end;
     }
+  }
+
+  /** As many as the queues hold: beyond them a result of an earlier run may stand for a moment. */
+  #noteNewer(rows: readonly ReportedRow[]): void {
+    for (const row of rows) if (this.#newer.size < this.#newerMax) this.#newer.add(callsId(row));
   }
 
   #takeKept(kept: KeptRow, rows: readonly ReportedRow[]): void {

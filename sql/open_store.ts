@@ -6,7 +6,7 @@ import { type Logger, silentLogger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
-import type { Driver } from "./drivers/driver.ts";
+import type { LoadingDriver } from "./drivers/driver.ts";
 import { SqlStore } from "./sql_store.ts";
 import type { Store } from "./store.ts";
 import { type MysqlUrl, parseStoreUrl, type SqliteUrl } from "./drivers/store_url.ts";
@@ -73,11 +73,20 @@ export async function openStore(url: string, options: StoreOptions = {}): Promis
   });
 }
 
+/**
+ * As {@linkcode openStore}, for whoever copies whole tables.
+ *
+ * @throws {ConfigError} when the url cannot be read.
+ */
+export function openDriver(url: string, options: StoreOptions = {}): Promise<LoadingDriver> {
+  return makeDriver(parseStoreUrl(url), fillOptions(options));
+}
+
 /** Loads only the driver that is needed: the one for MySQL takes longer than everything else. */
 async function makeDriver(
   url: SqliteUrl | MysqlUrl,
   options: FilledStoreOptions,
-): Promise<Driver> {
+): Promise<LoadingDriver> {
   if (url.dialect === "sqlite") {
     const { SqliteDriver } = await import("./drivers/sqlite_store.ts");
     return new SqliteDriver(url, options.log);

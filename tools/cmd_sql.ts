@@ -1,6 +1,6 @@
 // Shell. `lars sql`: the schema of the database.
 
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { Argument, type Command } from "commander";
 import { messageOf } from "../reactor/errors.ts";
@@ -37,24 +37,10 @@ export function addTo(parent: Command): void {
     .action((flags: SqlFlags) => showStatus(flags));
   addServerOption(addStoreOptions(status));
   addExamples(status, [["lars sql status --data /var/lib/lars", "an embedded database"]]);
-  const backup = sql.command("backup")
-    .description(
-      "Copy an embedded database while it is in use: one state of it, whole, checked, and put in " +
-        "its place at once.",
-    )
-    .argument("<FILE>", "file to write")
-    .option("--force", "write over a file that is there")
-    .action((file: string, flags: SqlFlags & { force?: boolean }) => backUpStore(file, flags));
-  addStoreOptions(backup);
-  addExamples(backup, [
-    ["lars sql backup lars-backup.db", "the database in ./data, also under `lars up`"],
-    ["lars up --store sqlite:lars-backup.db", "is a database as any other"],
-  ]);
   addGrants(sql);
   addAcceptRestored(sql);
   addExamples(sql, [
     ["lars sql accept-restored", "let a restored database count"],
-    ["lars sql backup lars-backup.db", "copy an embedded database"],
     ["lars sql migrate", "bring the schema up to date"],
     ["lars sql status", "how far is it?"],
   ]);
@@ -134,22 +120,6 @@ async function acceptRestored(flags: SqlFlags): Promise<void> {
     printLine(`${store.label}: counts as it is, epoch ${epoch}, version ${version}`);
     printLine("Every dns takes its routes at its next look, and tells its agents.");
   });
-}
-
-async function backUpStore(file: string, flags: SqlFlags & { force?: boolean }): Promise<void> {
-  const url = storeUrlOf(flags);
-  if (!url.startsWith("sqlite:")) {
-    throw new UsageError(
-      "Only an embedded database is copied here: for MariaDB use mariadb-dump --single-transaction, " +
-        "for what an operator made `lars export`",
-    );
-  }
-  if (existsSync(file) && flags.force !== true) {
-    throw new CommandError(`${file} is there already: give --force, or another name`);
-  }
-  const { copySqlite } = await import("./sqlite_copy.ts");
-  const bytes = await copySqlite(url.slice("sqlite:".length), file);
-  printLine(`${file}: ${bytes} bytes`);
 }
 
 async function showStatus(flags: SqlFlags): Promise<void> {

@@ -218,6 +218,16 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_sample.ts"),
   },
   {
+    name: "backup",
+    summary: "copy a whole database into one file while it is in use",
+    load: () => import("./cmd_backup.ts"),
+  },
+  {
+    name: "restore",
+    summary: "put such a file into a database, of either kind",
+    load: async () => ({ addTo: (await import("./cmd_backup.ts")).addRestoreTo }),
+  },
+  {
     name: "sql",
     summary: "bring the database up to date, or say how far it is",
     load: () => import("./cmd_sql.ts"),

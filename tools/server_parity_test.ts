@@ -36,7 +36,7 @@ const WITHOUT_SERVER = [
 
 /** Commands on what only a database has: its schema, its file, tables of the original. */
 const NEEDS_DATABASE = [
-  ...["sql migrate", "sql backup", "sql accept-restored", "sql grants", "module sync-names"],
+  ...["sql migrate", "backup", "restore", "sql accept-restored", "sql grants", "module sync-names"],
   // It registers with a discovery, which is no console.
   "register",
 ];

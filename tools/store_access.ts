@@ -8,12 +8,14 @@ import {
   showsPassword,
 } from "../daemon/settings/common_settings.ts";
 import { readStoreUrl } from "../daemon/settings/store_url_file.ts";
+import { StoreError } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { DatabaseClock } from "../service/database_clock.ts";
 import { endsWithin } from "../service/store_health.ts";
+import { type LoadingDriver, StatementFault } from "../sql/drivers/driver.ts";
 import type { Store } from "../sql/store.ts";
 import { CommandError } from "./cli_errors.ts";
 import { warningLine } from "./terminal.ts";
@@ -91,6 +93,9 @@ const CLOCK_LOG: Logger = {
   },
 };
 
+/** Longest statement of one that copies: the count of the rows of a large table. */
+const COPY_TIMEOUT_MS = 600_000;
+
 /** The time of the database is waited for no longer than this: without it a command goes on. */
 const CLOCK_WAIT_MS = 1_000;
 
@@ -108,13 +113,7 @@ export async function withStore<T>(
 ): Promise<T> {
   const url = storeUrlOf(flags);
   warnOfPassword(flags);
-  const path = url.startsWith("sqlite:") ? url.slice("sqlite:".length) : undefined;
-  if (path !== undefined && options.create !== true && !existsSync(path)) {
-    throw new CommandError(
-      `There is no database at ${path}: name one with --store or --data, ` +
-        "or make one with `lars up` or `lars sql migrate`",
-    );
-  }
+  if (options.create !== true) requireFile(url);
   const { openStore } = await import("../sql/open_store.ts");
   const store = await openStore(url, { log: STORE_LOG });
   const clock = new DatabaseClock({ clock: systemClock, store, log: CLOCK_LOG });
@@ -125,4 +124,36 @@ export async function withStore<T>(
     clock.stop();
     await store.close();
   }
+}
+
+/** As {@linkcode withStore}, for whoever copies whole tables of a database that is there. */
+export async function withDriver<T>(
+  flags: StoreFlags,
+  fn: (driver: LoadingDriver) => Promise<T>,
+): Promise<T> {
+  const url = storeUrlOf(flags);
+  warnOfPassword(flags);
+  requireFile(url);
+  const { openDriver } = await import("../sql/open_store.ts");
+  const driver = await openDriver(url, { log: STORE_LOG, queryTimeoutMs: COPY_TIMEOUT_MS });
+  try {
+    return await fn(driver);
+  } catch (error) {
+    if (!(error instanceof StatementFault)) throw error;
+    const { kind, message } = error;
+    const isAway = kind === "transient" || kind === "busy" || kind === "deadlock";
+    throw new StoreError(`${driver.label}: ${message}`, isAway, { cause: error });
+  } finally {
+    await driver.close();
+  }
+}
+
+/** @throws {CommandError} when an embedded database does not exist. */
+function requireFile(url: string): void {
+  const path = url.startsWith("sqlite:") ? url.slice("sqlite:".length) : undefined;
+  if (path === undefined || existsSync(path)) return;
+  throw new CommandError(
+    `There is no database at ${path}: name one with --store or --data, ` +
+      "or make one with `lars up` or `lars sql migrate`",
+  );
 }

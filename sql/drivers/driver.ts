@@ -71,5 +71,11 @@ export interface Driver {
   close(): Promise<void>;
 }
 
+/** A {@linkcode Driver} for programs that do nothing else meanwhile. */
+export interface LoadingDriver extends Driver {
+  /** Lets `body` run scripts in one write transaction that may take long, undone when it throws. */
+  load<T>(body: (run: SnapshotRun) => Promise<T>): Promise<T>;
+}
+
 /** Runs one script inside a snapshot. */
 export type SnapshotRun = <T>(makeScript: ScriptMaker<T>) => Promise<T>;

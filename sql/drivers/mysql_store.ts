@@ -3,7 +3,7 @@
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
 import type { Logger } from "../../reactor/log.ts";
 import {
-  type Driver,
+  type LoadingDriver,
   type ScriptMaker,
   type SnapshotRun,
   StatementFault,
@@ -18,7 +18,7 @@ import type { MysqlUrl } from "./store_url.ts";
 const SETTLE_TRIES_MAX = 4;
 const SETTLE_PAUSE_MS = 250;
 
-/** Longest single statement of a migration: ten minutes, for a table of millions of rows. */
+/** Longest single statement of a migration or of a restore: ten minutes, for a table of millions of rows. */
 const MIGRATION_TIMEOUT_MS = 600_000;
 
 /** What a {@linkcode MysqlDriver} works with; see `StoreOptions` for the meaning. */
@@ -31,7 +31,7 @@ export interface MysqlDriverOptions {
 }
 
 /** MySQL or MariaDB as a driver. Connects when first asked, and again whenever needed. */
-export class MysqlDriver implements Driver {
+export class MysqlDriver implements LoadingDriver {
   readonly dialect = "mysql";
   readonly label: string;
   readonly #pool: MysqlPool;
@@ -118,6 +118,22 @@ export class MysqlDriver implements Driver {
         return await body((makeScript) => runOn(connection, makeScript));
       } finally {
         await rollBack(connection);
+      }
+    });
+  }
+
+  load<T>(body: (run: SnapshotRun) => Promise<T>): Promise<T> {
+    return this.#withConnection(async (connection) => {
+      await connection.query({ sql: "START TRANSACTION" });
+      try {
+        const result = await body((makeScript) =>
+          runOn(connection, makeScript, MIGRATION_TIMEOUT_MS)
+        );
+        await connection.query({ sql: "COMMIT" }, MIGRATION_TIMEOUT_MS);
+        return result;
+      } catch (error) {
+        await rollBack(connection);
+        throw error;
       }
     });
   }

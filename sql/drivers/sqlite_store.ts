@@ -7,8 +7,8 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import {
-  type Driver,
   type FaultKind,
+  type LoadingDriver,
   type ScriptMaker,
   type SnapshotRun,
   StatementFault,
@@ -23,6 +23,8 @@ import type { SqliteUrl } from "./store_url.ts";
  * is none, and the store asks again after pauses in which others go on.
  */
 const BUSY_TIMEOUT_MS = 0;
+/** The same for a program that does nothing else meanwhile. */
+const LOAD_BUSY_TIMEOUT_MS = 20_000;
 /**
  * Prepared statements kept; when full all are dropped. Those longer than this are never kept, as they
  * hold values and do not come again. What is not kept stays in memory until garbage is collected, which
@@ -205,7 +207,7 @@ class Connection {
  * SQLite as a driver. The file and its folder are made by the first call. Every transaction runs
  * in one go, so that two stores of one process on the same file never wait for each other.
  */
-export class SqliteDriver implements Driver {
+export class SqliteDriver implements LoadingDriver {
   readonly dialect = "sqlite";
   readonly label: string;
   readonly #path: string;
@@ -275,6 +277,25 @@ export class SqliteDriver implements Driver {
     } finally {
       connection?.close(); // Ends the read transaction too.
       this.#snapshotCount--;
+    }
+  }
+
+  async load<T>(body: (run: SnapshotRun) => Promise<T>): Promise<T> {
+    this.#checkOpen();
+    const own = openConnection(this.#path, this.#log);
+    try {
+      own.exec("PRAGMA synchronous = FULL");
+      own.exec(`PRAGMA busy_timeout = ${LOAD_BUSY_TIMEOUT_MS}`);
+      own.exec("BEGIN IMMEDIATE");
+      // deno-lint-ignore require-await
+      const result = await body(async (makeScript) =>
+        runScript(makeScript(), (statement) => own.all(statement))
+      );
+      own.exec("COMMIT");
+      this.#checkpoints.wrote();
+      return result;
+    } finally {
+      own.close(); // Undoes what is not committed.
     }
   }
 

@@ -34,16 +34,18 @@ export function* readMarkStatesScript(
       sql: `SELECT session, seq FROM ReportMark WHERE session IN (${some.join(",")})${lock}`,
     };
     for (const row of rows) found.set(numberOf(row.session), { seq: numberOf(row.seq), gaps: [] });
-    if (!shape.reportGaps) continue;
-    const gaps = yield {
-      sql: "SELECT session, seq_from, seq_to FROM ReportGap WHERE session IN (" +
-        `${some.join(",")})${lock}`,
+  }
+  if (!shape.reportGaps) return found;
+  // Once all marks are locked, so that nobody changes these either.
+  for (const some of chunksOf(sessions, MARKS_CHUNK)) {
+    const rows = yield {
+      sql: `SELECT session, seq_from, seq_to FROM ReportGap WHERE session IN (${some.join(",")})`,
     };
-    for (const row of gaps) {
+    for (const row of rows) {
       const session = numberOf(row.session);
-      const { seq, gaps: others } = found.get(session) ?? NO_MARK;
+      const { seq, gaps } = found.get(session) ?? NO_MARK;
       const gap = { from: numberOf(row.seq_from), to: numberOf(row.seq_to) };
-      found.set(session, { seq, gaps: [...others, gap] });
+      found.set(session, { seq, gaps: [...gaps, gap] });
     }
   }
   return found;

@@ -1,0 +1,131 @@
+// Shell. The file of a backup: compressed lines, written beside and put in its place when it is whole.
+
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import { createGunzip, createGzip } from "node:zlib";
+import { messageOf, StoreError } from "../reactor/errors.ts";
+import { BACKUP_LINE_CHARS_MAX, BackupError } from "../sql/backup/backup_format.ts";
+import type { LineHash } from "../sql/backup/backup.ts";
+import { CommandError } from "./cli_errors.ts";
+
+/** Only the owner: it holds hashes of passwords, and secrets. */
+const FILE_MODE = 0o600;
+
+/** A sum of text. */
+export function sha256(): LineHash {
+  const hash = createHash("sha256");
+  return { update: (text) => void hash.update(text), hexDigest: () => hash.digest("hex") };
+}
+
+/**
+ * Writes a file by what `produce` gives to `write`; one of that name stays until the new one is whole
+ * and on disk.
+ *
+ * @throws {CommandError} when it cannot be written; then no part of it is left.
+ */
+export async function writeLines<T>(
+  path: string,
+  produce: (write: (text: string) => Promise<void>) => Promise<T>,
+): Promise<{ head: T; bytes: number }> {
+  const beside = `${path}.new`;
+  try {
+    await rm(beside, { force: true });
+    const file = await open(beside, "wx", FILE_MODE);
+    let head: T;
+    try {
+      head = await compressInto(file, produce);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(beside, path);
+    return { head, bytes: (await stat(path)).size };
+  } catch (error) {
+    await rm(beside, { force: true });
+    if (error instanceof StoreError || error instanceof BackupError) throw error;
+    if (error instanceof CommandError) throw error;
+    throw new CommandError(`${path} cannot be written: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function compressInto<T>(
+  file: FileHandle,
+  produce: (write: (text: string) => Promise<void>) => Promise<T>,
+): Promise<T> {
+  const gzip = createGzip();
+  const written = drainInto(gzip, file);
+  // One that fails while nobody waits for it is waited for below.
+  written.catch(() => {});
+  const write = async (text: string): Promise<void> => {
+    if (gzip.write(text)) return;
+    await Promise.race([new Promise((resolve) => gzip.once("drain", resolve)), written]);
+  };
+  try {
+    const result = await produce(write);
+    gzip.end();
+    await written;
+    return result;
+  } catch (error) {
+    gzip.destroy();
+    throw error;
+  }
+}
+
+async function drainInto(from: Readable, file: FileHandle): Promise<void> {
+  for await (const chunk of from) {
+    const bytes = chunk as Uint8Array;
+    let done = 0;
+    while (done < bytes.length) {
+      done += (await file.write(bytes, done, bytes.length - done)).bytesWritten;
+    }
+  }
+}
+
+/**
+ * Reads the lines of a file.
+ *
+ * @throws {CommandError} naming the file and what is wrong with it.
+ */
+export async function withLines<T>(
+  path: string,
+  body: (lines: AsyncIterator<string>) => Promise<T>,
+): Promise<T> {
+  await stat(path).catch((error: unknown) => {
+    throw new CommandError(`${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  });
+  const file = createReadStream(path);
+  const plain = createGunzip();
+  // What fails is told to the reader of the plain text.
+  file.once("error", (error) => plain.destroy(error));
+  file.pipe(plain);
+  try {
+    return await body(linesOf(plain));
+  } catch (error) {
+    if (error instanceof BackupError) {
+      throw new CommandError(`${path}: ${error.message}`, { cause: error });
+    }
+    throw error;
+  } finally {
+    file.destroy();
+    plain.destroy();
+  }
+}
+
+async function* linesOf(plain: Readable): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  try {
+    for await (const chunk of plain) {
+      const parts = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split("\n");
+      rest = parts.pop() ?? "";
+      if (rest.length > BACKUP_LINE_CHARS_MAX) throw new BackupError("A line is too long");
+      yield* parts;
+    }
+  } catch (error) {
+    if (error instanceof BackupError) throw error;
+    throw new BackupError(`It cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  if (rest !== "") throw new BackupError("It has no end: it was cut off");
+}
