@@ -141,6 +141,30 @@ test(
   },
 );
 
+test("e2e: the console of `lars up` shows its relay", TIMEOUT, async () => {
+  await withProcesses(async (processes) => {
+    const free = "127.0.0.1:0";
+    const words = ["--dns", free, "--reporter", free, "--agent", free, "--relay", free];
+    const up = processes.spawn("up", "tools/lars.ts", [
+      ...["up", "--no-samples", "--console", free, ...words],
+    ], { env: { LARS_METRICS_PORT: "0" } });
+    const link = /(http:\/\/127\.0\.0\.1:\d+)\/#once=(\S+)/;
+    await until(() => link.test(up.stdout) || !up.alive, { timeoutMs: 60_000 });
+    const [, base, token] = link.exec(up.stdout) ?? [];
+    const login = await fetch(`${base}/api/v1/session/link`, {
+      ...{ method: "POST", headers: { "Content-Type": "application/json" } },
+      body: JSON.stringify({ token }),
+    });
+    assert.equal(login.status, 200, await login.text());
+    const Cookie = (login.headers.get("Set-Cookie") ?? "").split(";")[0];
+    const response = await fetch(`${base}/api/v1/relays`, { headers: { Cookie } });
+    const { relays } = await response.json() as { relays: { fault: unknown; facts: unknown }[] };
+    assert.deepEqual(relays.map(({ fault }) => fault), [null]);
+    assert.deepEqual(relays[0].facts === null, false);
+    assert.equal((await up.stop()).code, 0, up.stderr);
+  });
+});
+
 test("e2e: a relay whose clients say nothing sleeps", TIMEOUT, async (t) => {
   if (process.platform !== "linux") return t.skip("processor time is read from /proc");
   await withProcesses(async (processes) => {

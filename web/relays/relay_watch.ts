@@ -29,6 +29,9 @@ export const RELAY_IDLE_MS = 60_000;
 /** Longest wait for a relay; one that could not be reached the last time is not waited for. */
 const RELAY_WAIT_MS = 2_000;
 
+/** Rates are over this time at most, in seconds: over a longer one they would say nothing of now. */
+const RATE_S_MAX = 10;
+
 /** An answer of the same kind is given again for so long, so that many pages cost what one does. */
 const FRESH_MS = 900;
 
@@ -68,7 +71,8 @@ class WatchedRelay {
       }
       const before = this.#before;
       const agoS = (this.#latest.atMs - (before?.atMs ?? Infinity)) / 1000;
-      const earlier = before === undefined || agoS <= 0 ? undefined : { ...before, agoS };
+      const isRate = before !== undefined && agoS > 0 && agoS <= RATE_S_MAX;
+      const earlier = isRate ? { ...before, agoS } : undefined;
       return { relay: this.name, fault: null, facts: relayFacts(stats, earlier) };
     } catch (error) {
       this.#before = this.#latest = undefined;
