@@ -288,9 +288,9 @@ export class BatchLoop {
     const { limitMs } = active;
     let nowMs = fromMs;
     for (let looks = 0;; looks++) {
+      this.#wokeAtMs = nowMs;
       const handled = looks % LOOKS_AT_ALL === 0 ? this.#lookAtAll(nowMs) : this.#lookAgain(nowMs);
       if (handled >= 0) {
-        this.#wokeAtMs = nowMs;
         active.found(nowMs - fromMs, handled);
         return handled;
       }
