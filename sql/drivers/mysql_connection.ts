@@ -177,9 +177,11 @@ export class MysqlConnection {
       return Promise.reject(this.#lost("connection was lost"));
     }
     const { sql, params } = statement;
+    // Null, and not undefined: else the library looks for placeholders in all of a long text.
+    const values = params === undefined || params.length === 0 ? null : [...params];
     return this.#pending((resolve, reject) => {
       this.#connection.query(
-        { sql, values: params === undefined ? undefined : [...params], timeout: timeoutMs },
+        { sql, values, timeout: timeoutMs },
         (error, rows) => {
           if (error === null) resolve(Array.isArray(rows) ? rows as SqlRow[] : []);
           else reject(this.#failed(error));

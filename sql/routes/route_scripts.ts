@@ -471,7 +471,7 @@ function* insertRoutesScript(shape: SchemaShape, inserts: readonly RouteRow[]): 
     `INSERT INTO RouteData(${columns})`,
     inserts,
     ({ modId, cmdId, ip, port, weight, zone, state }, params) => {
-      const key = [modId, cmdId, ip, port].map(wholeSql).join(",");
+      const key = `${wholeSql(modId)},${wholeSql(cmdId)},${wholeSql(ip)},${wholeSql(port)}`;
       if (!extras) return `(${key})`;
       return `(${key},${wholeSql(weight)},${textSql(zone, params)},${textSql(state, params)})`;
     },
