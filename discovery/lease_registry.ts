@@ -30,6 +30,8 @@ const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 1_000;
 /** A request that could not be written for so long is answered "busy". */
 const REQUEST_TIMEOUT_MS = 10_000;
+/** A database that was away for so long or longer kept others from saying whom they hear. */
+const AWAY_MS_MIN = 1_000;
 /** Leases read by one statement. */
 const PAGE_ROWS = 5_000;
 /** Between two signs of life for other discoveries. */
@@ -96,6 +98,8 @@ export class LeaseRegistry {
   readonly #dirty = new Map<ModuleId, ModuleKey>();
   #dueMs = { poll: 0, beat: 0, prune: 0 };
   #guardText = "[]";
+  /** When the database first failed; undefined while it does not. */
+  #awaySinceMs: number | undefined;
   readonly #counts = { writes: 0, failures: 0, registered: 0, lost: 0, ended: 0, refused: 0 };
 
   constructor(options: LeaseRegistryOptions) {
@@ -214,12 +218,18 @@ export class LeaseRegistry {
       await this.#options.store.leases.prune();
       this.#dueMs.prune = nowMs + PRUNE_MS;
     }
+    if (this.#awaySinceMs !== undefined) {
+      const awayMs = this.#options.clock.nowMs() - this.#awaySinceMs;
+      this.#awaySinceMs = undefined;
+      if (awayMs >= AWAY_MS_MIN) this.#options.table.databaseBack();
+    }
     return !await this.#write();
   }
 
   #failed(error: unknown): void {
     const { clock, health, log } = this.#options;
     this.#counts.failures++;
+    this.#awaySinceMs ??= clock.nowMs();
     if (error instanceof StoreError) health.failed(error);
     else log.error("Leases could not be written", { error: messageOf(error) });
     const oldMs = clock.nowMs() - REQUEST_TIMEOUT_MS;

@@ -17,6 +17,8 @@ const SLOT_MS = 250;
 export class Keeper {
   heardMs: number;
   readonly leases = new Set<Lease>();
+  /** Of them: another discovery has taken them over meanwhile, as this one seemed silent. */
+  readonly taken = new Set<Lease>();
 
   constructor(heardMs: number) {
     this.heardMs = heardMs;
@@ -137,6 +139,10 @@ export class LeaseTable {
   /** Something came over a connection: all its nodes live. */
   heardKeeper(keeper: Keeper): void {
     keeper.heardMs = this.#options.time.nowMs();
+    if (keeper.taken.size === 0) return;
+    // They are heard here, and who took them over hears nothing and would let them end.
+    for (const lease of keeper.taken) this.#heardAnew.add(lease);
+    keeper.taken.clear();
   }
 
   /**
@@ -170,6 +176,18 @@ export class LeaseTable {
   /** Takes in what the database says now. */
   apply(rows: Iterable<LeaseRow>): void {
     for (const row of rows) this.#applyOne(row);
+  }
+
+  /**
+   * The database was away for a while and is back: whose time is over has a full one again. Another
+   * discovery that hears them could not say so meanwhile, and both write now.
+   */
+  databaseBack(): void {
+    const nowMs = this.#options.time.nowMs();
+    for (const lease of this.#overdue) {
+      lease.heardMs = nowMs;
+      this.#keepOn(lease);
+    }
   }
 
   /** Looks whose time is over. To be called every tick. */
@@ -253,11 +271,13 @@ export class LeaseTable {
     }
     if (row.phase === "live") this.#options.guard.returned(row, id);
     if (isMine && row.phase !== "doubt") this.#heardAnew.delete(lease);
+    if (isMine) lease.keeper?.taken.delete(lease);
     if (isMine && row.check !== "") this.#checked.add(lease);
     else this.#checked.delete(lease);
     if (!isMine) {
       this.#overdue.delete(lease);
       this.#lost.delete(lease);
+      if (!isNew) lease.keeper?.taken.add(lease);
     } else if (isNew || before.holder !== row.holder || before.ttlMs !== row.ttlMs) {
       this.#schedule(lease);
     }
@@ -273,8 +293,7 @@ export class LeaseTable {
 
   /** A new registration of a node: what was known of the old one is nothing to it. */
   #restart(lease: Lease): void {
-    lease.keeper?.leases.delete(lease);
-    lease.keeper = undefined;
+    unbind(lease);
     lease.isProved = false;
     lease.heardMs = this.#options.time.nowMs();
     this.#lost.delete(lease);
@@ -305,7 +324,7 @@ export class LeaseTable {
   }
 
   #bind(lease: Lease, keeper: Keeper): void {
-    lease.keeper?.leases.delete(lease);
+    unbind(lease);
     lease.keeper = keeper;
     keeper.leases.add(lease);
   }
@@ -317,6 +336,7 @@ export class LeaseTable {
       if (lease.row.holder === this.#options.holder && lease.row.ttlMs !== NO_TTL) each(lease);
     }
     keeper.leases.clear();
+    keeper.taken.clear();
   }
 
   #lookAt(lease: Lease, nowMs: number): void {
@@ -344,4 +364,10 @@ export class LeaseTable {
     if (this.#lost.has(lease) && lease.keeper === undefined) return true;
     return this.#overdue.has(lease) && lease.endMs <= this.#options.time.nowMs();
   }
+}
+
+function unbind(lease: Lease): void {
+  lease.keeper?.leases.delete(lease);
+  lease.keeper?.taken.delete(lease);
+  lease.keeper = undefined;
 }

@@ -148,6 +148,66 @@ test("lease: of two discoveries the one that hears a node holds it", () => {
   assert.deepEqual(one.table.wishes(10), []);
 });
 
+test("lease: one that is heard here while another discovery has taken it over is taken back", () => {
+  const database = new LeaseDatabase();
+  const clock = new ManualClock();
+  const [one, two] = [1, 2].map((holder) =>
+    new LeaseWorld({ moduleNodesMin: 9 }, { database, clock, holder })
+  );
+  const keeper = one.table.openKeeper();
+  one.register(A, { keeper });
+  two.table.apply(database.leases.values());
+  two.write(two.table.adoptions(1, 100)); // It was silent in the database, and heard nodes all along.
+  one.table.apply(database.leases.values());
+  assert.deepEqual(one.table.wishes(10), [], "not before something is heard");
+  const run = (ms: number, isHeard: boolean): void => {
+    for (let passedMs = 0; passedMs < ms; passedMs += 100) {
+      two.run(100);
+      one.time.tick();
+      if (isHeard) one.table.heardKeeper(keeper);
+      one.tick();
+      for (const world of [one, two]) world.table.apply(database.leases.values());
+    }
+  };
+  run(60_000, true);
+  assert.equal(database.stateOf(A), "on");
+  assert.equal([...database.leases.values()][0].holder, 1);
+  run(16_000, false);
+  assert.equal(database.stateOf(A), "none", "silence ends it as ever");
+});
+
+test("lease: taken over before the database went away, it lives on when that is back", () => {
+  const database = new LeaseDatabase();
+  const clock = new ManualClock();
+  const [one, two] = [1, 2].map((holder) =>
+    new LeaseWorld({ moduleNodesMin: 9 }, { database, clock, holder })
+  );
+  const keeper = one.table.openKeeper();
+  one.register(A, { keeper });
+  two.table.apply(database.leases.values());
+  two.write(two.table.adoptions(1, 100));
+  database.up = false;
+  const pass = (ms: number): void => {
+    for (let passedMs = 0; passedMs < ms; passedMs += 100) {
+      two.run(100);
+      one.time.tick();
+      one.table.heardKeeper(keeper);
+      one.tick();
+    }
+  };
+  pass(60_000); // The first one does not know that another holds it.
+  database.up = true;
+  for (const world of [two, one]) world.table.databaseBack();
+  two.tick();
+  assert.equal(database.stateOf(A), "on", "whoever writes first");
+  one.table.apply(database.leases.values());
+  pass(1_000);
+  two.table.apply(database.leases.values());
+  pass(60_000);
+  assert.equal(database.stateOf(A), "on");
+  assert.equal([...database.leases.values()][0].holder, 1);
+});
+
 test("guard: too many at once are held, and go when their hosts refuse, or somebody confirms", () => {
   const { world, keepers } = worldOf(10);
   for (const keeper of keepers.slice(0, 6)) world.table.lose(keeper);
