@@ -271,6 +271,7 @@ export const KNOWN_SECTIONS: readonly string[] = [
   "discovery",
   "relay",
   "web",
+  "oidc",
 ];
 
 const REPORTER_KEYS = [
@@ -279,6 +280,8 @@ const REPORTER_KEYS = [
   "db_thread_cnt",
   "flush_interval",
   "keys_max",
+  "spool_dir",
+  "spool_max_bytes",
   "history",
   "history_keep",
   "history_keep_minutes",

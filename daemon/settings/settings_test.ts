@@ -144,3 +144,12 @@ test("describeSettings() lists each key with its range and default", () => {
     doc: "Window.",
   });
 });
+
+test("an agent passes over every key of the reporter in the section that both share", async () => {
+  const { agentSettings } = await import("../../agent/config.ts");
+  const { reporterSettings } = await import("../../reporter/config.ts");
+  const keys = Object.values(reporterSettings).filter(({ section }) => section === "reporter");
+  const lines = keys.map(({ key }) => `${key} = 1`).join("\n");
+  const file = ConfigFile.parse(`[reporter]\nip = 127.0.0.1\nport = 7779\n${lines}\n`, "x.conf");
+  readSettings(agentSettings, { file });
+});
