@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { MailSender, MailTaker } from "./mail_load.ts";
-import { RelayAdmin } from "../../tools/relay_admin.ts";
+import { withRelayAdmin } from "../../tools/relay_admin.ts";
 import { freePort } from "./free_port.ts";
 import { leaderOf, type NatsServer, startNats } from "./nats.ts";
 import { sleep } from "../../reactor/time/clock.ts";
@@ -57,14 +57,9 @@ export class RelayPair {
 
   /** Counts of a relay. */
   async stats(at: number): Promise<Record<string, number>> {
-    const admin = await RelayAdmin.connect({
-      relay: { hostname: "127.0.0.1", port: this.ports[at] },
-    });
-    try {
-      return await admin.ask({ ask: "stats" }) as Record<string, number>;
-    } finally {
-      await admin.close();
-    }
+    const relay = { hostname: "127.0.0.1", port: this.ports[at] };
+    const ask = { ask: "stats" };
+    return await withRelayAdmin({ relay }, (admin) => admin.ask(ask)) as Record<string, number>;
   }
 
   /** Waits until each knows the other. */
