@@ -33,7 +33,7 @@ export interface Promised {
 }
 
 /**
- * Prints a measured time beside what is promised; the test fails when it is far beyond it, as a
+ * Prints a measured time, or memory, beside what is promised; the test fails when it is far beyond it, as a
  * machine that is merely busy never is. The table says which were beyond it at all.
  */
 export function timeFigure({ what, value, atMost, unit }: Promised): void {
