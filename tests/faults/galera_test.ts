@@ -22,7 +22,8 @@ test("edits through a Galera cluster of which nodes are killed and stopped: none
   withGalera(3, (nodes) =>
     withProcesses(async (processes) => {
       await runAdmin(nodes[0].url, "CREATE DATABASE lars");
-      const list = nodes.map(({ port }) => `127.0.0.1:${port}`).join(",");
+      // The first began the cluster and cannot come back to it by its own words: it is used last.
+      const list = [...nodes.slice(1), nodes[0]].map(({ port }) => `127.0.0.1:${port}`).join(",");
       const url = `${nodes[0].url.replace(/@.*/, "")}@${list}/lars`;
       const store = await openStore(url);
       await store.migrate();
@@ -63,7 +64,7 @@ test("edits through a Galera cluster of which nodes are killed and stopped: none
           },
         );
       await more(EDITS_PER_FAULT);
-      for (const index of [0, 1]) {
+      for (const index of [1, 2]) {
         await nodes[index].kill9();
         await more(EDITS_PER_FAULT);
         await nodes[index].restart();
