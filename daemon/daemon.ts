@@ -7,6 +7,7 @@ import { BindError, ConfigError, messageOf, StoreError } from "../reactor/errors
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
+import type { TcpTransport } from "../reactor/runtime/types.ts";
 import type { SessionTransport } from "../session/handshake.ts";
 import { runtimeTransport } from "../session/runtime_transport.ts";
 import { Secrets, SECRETS_MAX } from "../session/secrets.ts";
@@ -61,6 +62,8 @@ export interface DaemonContext {
   readonly tls: TlsIdentity | undefined;
   /** Makes connections to services, over TLS where that is configured. */
   readonly transport: SessionTransport;
+  /** Where connections come from. @default the sockets of the runtime */
+  readonly sockets?: TcpTransport;
   /** The process is this service and nothing else: it ends when the service is replaced. */
   readonly isAlone?: boolean;
 }

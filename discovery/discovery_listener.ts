@@ -5,6 +5,7 @@ import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { MessageRouter } from "../reactor/message_router.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
+import type { TcpTransport } from "../reactor/runtime/types.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { PeerTrust } from "../session/peer_trust.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
@@ -17,6 +18,8 @@ export interface DiscoveryListenerOptions {
   readonly init: SessionServerInit;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where connections come from. @default the sockets of the runtime */
+  readonly sockets?: TcpTransport | undefined;
   /** What the seed's commands do; undefined: they are passed over. */
   readonly seed?: SeedEvents & { readonly connectionAgeMs?: number };
   /** Peers that cannot prove our secret may use the seed's commands all the same. */
@@ -43,7 +46,7 @@ export class DiscoveryListener {
       ...(seed?.connectionAgeMs === undefined ? {} : { connectionAgeMs: seed.connectionAgeMs }),
     });
     this.#sessions = new SessionServer({
-      ...{ role: "discovery", init, clock, log },
+      ...{ role: "discovery", init, clock, log, transport: options.sockets },
       // Commands that nobody knows are passed over, however many.
       unknownIdsMax: Infinity,
       bodyBytesMaxOf: (msgId) => seedBodyBytesMax(msgId, FRAME_BODY_BYTES_MAX),

@@ -239,14 +239,17 @@ function register(
   const { row } = draft;
   const { node, spec, previous, holder } = wish;
   if (!hasModule && !wish.makesModule) return "no-module";
-  const isSame = row !== undefined && isHeld(row) && previous === row.incarnation;
-  if (row !== undefined && isHeld(row) && previous !== 0 && !isSame) return "superseded";
+  // The last registration of the node, which may have ended since, and been forgotten. It keeps its
+  // number: the answer may be lost, and then it says the same once more.
+  const isKnown = previous !== 0 && (row === undefined || previous === row.incarnation);
+  if (row !== undefined && isHeld(row) && previous !== 0 && !isKnown) return "superseded";
+  const isSame = isKnown && row !== undefined && isHeld(row);
   const { modId, cmdId, ip, port } = node;
   const { isReady, ...values } = spec;
   const before = isSame ? row.phase : "waiting";
   draft.row = {
     ...{ modId, cmdId, ip, port, ...values, holder },
-    incarnation: isSame ? row.incarnation : wish.incarnation,
+    incarnation: isKnown ? previous : wish.incarnation,
     phase: phaseOf(before, isReady, spec.check),
     sinceS: isSame ? row.sinceS : nowS,
     written: row?.written,
@@ -288,7 +291,9 @@ function writeDrafts(
     if (stored !== undefined && isSameLease(stored, next)) continue;
     plan.leases.push(next);
     const isNew = stored?.incarnation !== next.incarnation;
-    const before = isNew && stored?.phase === "gone" ? undefined : stored?.phase;
+    // What has ended and is there again begins anew for who is told of it.
+    const isBack = stored?.phase === "gone" && next.phase !== "gone";
+    const before = isBack ? undefined : stored?.phase;
     if (isNew || before !== next.phase) plan.steps.push({ row: next, before });
   }
   for (const [index, { result, row }] of outcomes.entries()) {

@@ -125,6 +125,25 @@ test("plan: a node that is to be checked is in no route before it answered, and 
   assert.equal(late.result, "superseded", "what was seen of another registration");
 });
 
+test("plan: a node whose lease has ended may say twice that it is back", () => {
+  const world = new LeaseWorld();
+  const { row } = world.register(A);
+  const previous = row?.incarnation ?? 0;
+  world.write([{ op: "expire", node: A, incarnation: previous, holder: 1 }]);
+  assert.equal(world.database.stateOf(A), "none");
+  // The answer to the first time was lost: it does not know that it is registered again.
+  const first = world.register(A, { previous });
+  const second = world.register(A, { previous });
+  assert.deepEqual([first.result, second.result], ["done", "done"]);
+  assert.equal(first.row?.incarnation, second.row?.incarnation);
+  assert.equal(world.database.stateOf(A), "on");
+  const other = world.register(A);
+  assert.notEqual(other.row?.incarnation, previous, "another program is another registration");
+  assert.equal(world.register(A, { previous }).result, "superseded");
+  world.write([{ op: "expire", node: A, incarnation: other.row?.incarnation ?? 0, holder: 1 }]);
+  assert.notEqual(world.register(A, { previous }).row?.incarnation, previous, "it was another's");
+});
+
 test("plan: a lease of somebody else is left alone by who must own it", () => {
   const world = new LeaseWorld();
   const { row } = world.register(A, { spec: { owner: "ann/ci" } });

@@ -340,11 +340,10 @@ export class LeaseRegistry {
 
   /** @returns false when there was nothing to write. */
   async #write(): Promise<boolean> {
-    const { table } = this.#options;
     const requests = this.#requests.slice(0, LEASE_BATCH_MAX);
     const wishes = [
       ...requests.map(({ wish }) => wish),
-      ...table.wishes(LEASE_BATCH_MAX - requests.length),
+      ...this.#wishesOfTime(LEASE_BATCH_MAX - requests.length),
     ];
     if (wishes.length === 0) return false;
     let outcomes: readonly LeaseOutcome[];
@@ -356,8 +355,25 @@ export class LeaseRegistry {
       return true;
     }
     this.#requests = this.#requests.slice(requests.length);
-    requests.forEach(({ resolve }, index) => resolve(outcomes[index]));
+    requests.forEach(({ wish, resolve }, index) => {
+      const { result, row } = outcomes[index];
+      // Before the next look whose time is over, which comes sooner than who asked can say so.
+      const isRegistered = wish.op === "register" && result === "done" && row !== undefined;
+      if (isRegistered) this.#options.table.heard(wish.node, row.incarnation);
+      resolve(outcomes[index]);
+    });
     return true;
+  }
+
+  /**
+   * What time brings. A node that asks for something lives: while the database was away it could not
+   * be answered, and must not expire together with its answer.
+   */
+  #wishesOfTime(most: number): readonly LeaseWish[] {
+    const wishes = this.#options.table.wishes(most);
+    if (wishes.length === 0 || this.#requests.length === 0) return wishes;
+    const asking = new Set(this.#requests.map(({ wish }) => nodeId(wish.node)));
+    return wishes.filter(({ node }) => !asking.has(nodeId(node)));
   }
 
   /** Something in a batch is refused for good: it must not hold up the others. */
@@ -397,9 +413,10 @@ export class LeaseRegistry {
     if (plan === undefined) throw new Error("Leases were not judged");
     table.apply(plan.leases);
     for (const row of plan.leases) this.#noteRound(row);
-    // Nobody else wrote in between, so there is nothing to be read. A number that went back is that
-    // of a database that was set back: then everything is read again.
-    if (seq === this.#seq + 1) this.#seq = seq;
+    // Nobody else wrote in between, so there is nothing to be read; where nothing was written here, the
+    // number is that of somebody else. One that went back is that of a database that was set back:
+    // then everything is read again.
+    if (plan.leases.length > 0 && seq === this.#seq + 1) this.#seq = seq;
     else if (seq < this.#seq) this.#seq = 0;
     this.#ownVersions.push(...versions);
     for (const { modId, cmdId } of changed) {

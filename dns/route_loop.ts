@@ -169,6 +169,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       init,
       clock,
       log,
+      transport: around.sockets,
       onClose: (peer) => this.#closed(peer),
       onDrain: (peer) => {
         this.#publisher.drained(peer);

@@ -74,6 +74,7 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
       init,
       clock,
       log,
+      transport: around.sockets,
       onClose: (peer) => {
         this.#keepers.delete(peer.id);
         around.note({ type: "gone", peer: peer.id });

@@ -60,7 +60,8 @@ const STORE_CLOSE_MS = 200;
 
 type ReporterSettings = SettingsOf<typeof reporterSettings>;
 
-class ReporterService extends LoopService<
+/** See the file's first line. */
+export class ReporterService extends LoopService<
   ReporterSettings,
   ReportLoopInit,
   ReportTask,

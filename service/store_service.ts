@@ -160,7 +160,7 @@ export abstract class LoopService<
       () => this.#heartbeat?.stop(),
       () => whileClosing?.(),
     );
-    const { clock, log, software } = this.context;
+    const { clock, log, software, sockets } = this.context;
     const { loopCount: count, listenIp: hostname, connectionsPerHostMax } = settings;
     const { addressTranslation: translated } = settings;
     const connectionsMax = Math.ceil(settings.connectionsMax / count);
@@ -177,6 +177,7 @@ export abstract class LoopService<
       listener: { ...listener, onFailed: () => void this.#loopErrorCount++ },
       clock,
       log,
+      sockets,
     });
     this.onStop(0, onTrustChange(this.context, (trust) => this.loops?.setTrust(trust)));
   }

@@ -38,7 +38,7 @@ export interface SessionServerOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Where connections come from. Default: the sockets of the runtime. */
-  readonly transport?: TcpTransport;
+  readonly transport?: TcpTransport | undefined;
   onClose?(peer: Connection): void;
   onDrain?(peer: Connection): void;
   /** See {@linkcode ServerSessionsOptions}. */

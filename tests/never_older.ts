@@ -1,31 +1,39 @@
 // Shell. Schedules in which no agent may go back to an older route: as many as wanted, from a seed on.
 //
-//     deno task never-older --schedules 1000000 [--from SEED]
+//     deno task never-older --schedules 1000000 [--from SEED] [--workers 2]
 
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import { neverOlderFaults } from "./support/never_older.ts";
+import { runSeeds, wholeOption } from "./support/seed_pool.ts";
+
+/** Schedules of one batch, and between two lines about how far it is. */
+const BATCH = 100;
+const LINE = 10_000;
 
 const { values } = parseArgs({
   options: {
     schedules: { type: "string", default: "10000" },
     from: { type: "string", default: "1" },
+    workers: { type: "string", default: "2" },
   },
 });
-const [count, from] = [Number(values.schedules), Number(values.from)];
-if (!Number.isInteger(count) || count < 1 || !Number.isInteger(from)) {
-  console.error("Usage: deno task never-older [--schedules COUNT] [--from SEED]");
-  process.exit(2);
-}
+const count = wholeOption("schedules", values.schedules, 1);
+const from = wholeOption("from", values.from, 0);
+const workers = wholeOption("workers", values.workers, 1);
 const startMs = systemClock.nowMs();
 let broken = 0;
-for (let seed = from; seed < from + count; seed++) {
-  const faults = await neverOlderFaults(seed);
-  if (faults.length > 0) broken++;
-  for (const fault of faults) console.log(fault);
-  if ((seed - from + 1) % 10_000 === 0) console.log(`${seed - from + 1} schedules`);
+for (let done = 0; done < count; done += LINE) {
+  const some = Math.min(LINE, count - done);
+  await runSeeds<string[]>({
+    ...{ from: from + done, count: some, workers, batch: BATCH, init: undefined },
+    entry: new URL("./support/never_older_worker.ts", import.meta.url),
+    onResult(faults): void {
+      broken++;
+      for (const fault of faults) console.log(fault);
+    },
+  });
+  const seconds = ((systemClock.nowMs() - startMs) / 1000).toFixed(1);
+  console.log(`${done + some} schedules in ${seconds} s: ${broken} broken`);
 }
-const seconds = ((systemClock.nowMs() - startMs) / 1000).toFixed(1);
-console.log(`${count} schedules in ${seconds} s: ${broken} broken`);
 process.exit(broken === 0 ? 0 : 1);

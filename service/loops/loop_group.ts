@@ -4,6 +4,7 @@ import type { Address } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { BindError, messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
+import type { TcpTransport } from "../../reactor/runtime/types.ts";
 import { LOOP_STOP_MS, LoopPool } from "../../reactor/loops/loop_pool.ts";
 import type { PeerTrust } from "../../session/peer_trust.ts";
 
@@ -46,6 +47,8 @@ export interface ServiceLoop<Task> {
 export interface LoopSurroundings<Note> {
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where connections come from. @default the sockets of the runtime */
+  readonly sockets?: TcpTransport | undefined;
   /** Tells the main thread something. */
   note(note: Note, transfer?: Transferable[]): void;
 }
@@ -121,6 +124,8 @@ export interface LoopsOptions<Init, Task, Note> {
   readonly listener: LoopListener<Note>;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of the one loop on this thread. @default the sockets of the runtime */
+  readonly sockets?: TcpTransport | undefined;
 }
 
 /** One loop on this thread for a count of 1, else as many workers. */
@@ -136,9 +141,9 @@ export async function startLoops<Init, Task, Note>(
 
 /** One loop on this thread. */
 function loopOnThisThread<Init, Task, Note>(
-  { make, init, listener, clock, log }: LoopsOptions<Init, Task, Note>,
+  { make, init, listener, clock, log, sockets }: LoopsOptions<Init, Task, Note>,
 ): LoopGroup<Task> {
-  const loop = make(init, { clock, log, note: (note) => listener.onNote(note, 0) });
+  const loop = make(init, { clock, log, sockets, note: (note) => listener.onNote(note, 0) });
   return {
     listen: (port) => loop.listen(port, false),
     send: (_loop, task) => loop.onTask(task),

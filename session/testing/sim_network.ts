@@ -12,7 +12,7 @@ import type {
 import type { Clock } from "../../reactor/time/clock.ts";
 import type { SessionTransport } from "../handshake.ts";
 
-/** Time from one end to the other. */
+/** Time from one end to the other, unless told otherwise. */
 const LATENCY_MS = 1;
 
 /** How a host does: `up`; `dead`, as a process that is gone; `frozen`, which takes and never answers. */
@@ -24,6 +24,8 @@ class SimStream implements Stream {
   other: SimStream | undefined;
   closed = false;
   #handlers: StreamHandlers | undefined;
+  /** When the last of what this end sent arrives: nothing overtakes it. */
+  #arrivesMs = 0;
   /** What came before `start`, or while the host stood still. */
   #waiting: ((handlers: StreamHandlers) => void)[] = [];
 
@@ -43,6 +45,7 @@ class SimStream implements Stream {
   }
 
   write(chunk: Uint8Array, length = chunk.length): boolean {
+    if (this.closed) return true;
     const bytes = chunk.slice(0, length);
     this.#toOther((handlers) => handlers.onData(bytes));
     return true;
@@ -69,6 +72,15 @@ class SimStream implements Stream {
     });
   }
 
+  /** The connection is gone, by nobody's wish. */
+  fail(reason: string): void {
+    this.network.forget(this);
+    this.take((handlers) => {
+      this.closed = true;
+      handlers.onClose(reason);
+    });
+  }
+
   /** Takes what has waited. */
   thaw(): void {
     const handlers = this.#handlers;
@@ -84,10 +96,16 @@ class SimStream implements Stream {
   }
 
   #toOther(action: (handlers: StreamHandlers) => void): void {
-    const { other } = this;
-    if (other === undefined) return;
-    this.network.clock.setTimer(LATENCY_MS, () => {
-      if (!this.network.isCut(this.local, this.remote)) other.take(action);
+    if (this.other !== undefined) this.carry(() => this.other?.take(action));
+  }
+
+  /** Has something arrive at the other end, after all that was sent before. */
+  carry(arrive: () => void): void {
+    const { network } = this;
+    const nowMs = network.clock.nowMs();
+    this.#arrivesMs = Math.max(this.#arrivesMs, nowMs + network.latencyMs());
+    network.clock.setTimer(this.#arrivesMs - nowMs, () => {
+      if (!network.hold(this, arrive)) arrive();
     });
   }
 }
@@ -100,11 +118,12 @@ export class SimNetwork {
   readonly #listeners = new Map<string, ListenOptions>();
   readonly #states = new Map<string, HostState>();
   readonly #streams = new Set<SimStream>();
-  /** Where what is sent does not arrive: `from to`, by names of hosts. */
-  readonly #cuts = new Set<string>();
+  /** Where what is sent does not arrive: `from to`, by names of hosts; and what waits there. */
+  readonly #cuts = new Map<string, (() => void)[]>();
   #nextPort = 10_000;
 
-  constructor(clock: Clock) {
+  /** @param latencyMs Time from one end to the other, of each message. @default 1 */
+  constructor(clock: Clock, readonly latencyMs: () => number = () => LATENCY_MS) {
     this.clock = clock;
   }
 
@@ -122,10 +141,39 @@ export class SimNetwork {
     }
   }
 
-  /** Loses all that one host sends to another, or no more. */
+  /** Nobody listens on a host any more, as when its process has ended and another is to come. */
+  deafen(hostname: string): void {
+    for (const [key, { hostname: own }] of this.#listeners) {
+      if (own === hostname) this.#listeners.delete(key);
+    }
+  }
+
+  /** Holds up all that one host sends to another, or no more: then what waited arrives. */
   cut(from: string, to: string, isCut = true): void {
-    if (isCut) this.#cuts.add(`${from} ${to}`);
-    else this.#cuts.delete(`${from} ${to}`);
+    const key = `${from} ${to}`;
+    const waiting = this.#cuts.get(key);
+    if (isCut) {
+      if (waiting === undefined) this.#cuts.set(key, []);
+      return;
+    }
+    this.#cuts.delete(key);
+    for (const send of waiting ?? []) send();
+  }
+
+  /** Keeps what arrives over a line that is cut. @returns false: it is not. */
+  hold(stream: SimStream, arrive: () => void): boolean {
+    const waiting = this.#cuts.get(`${stream.local.hostname} ${stream.remote.hostname}`);
+    waiting?.push(() => stream.carry(arrive));
+    return waiting !== undefined;
+  }
+
+  /** Ends all connections between two hosts, as seen by both. */
+  reset(one: string, other: string): void {
+    for (const stream of [...this.#streams]) {
+      if (stream.local.hostname !== one || stream.remote.hostname !== other) continue;
+      const { other: far } = stream;
+      for (const end of [stream, far]) end?.fail("connection reset by peer");
+    }
   }
 
   isCut(from: Address, to: Address): boolean {
@@ -163,7 +211,7 @@ export class SimNetwork {
     return new Promise((resolve, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason));
       if (this.isCut(local, remote) || this.isCut(remote, local)) return;
-      this.clock.setTimer(2 * LATENCY_MS, () => {
+      this.clock.setTimer(2 * this.latencyMs(), () => {
         const listener = this.#listeners.get(formatAddress(remote));
         if (listener === undefined || this.stateOf(remote) === "dead") {
           return reject(new Error("connection refused"));

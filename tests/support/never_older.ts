@@ -399,12 +399,18 @@ class SimAgent {
   readonly #known = new Map<number, DatabaseState>();
 }
 
-/** Lets pending promises go on, moving virtual time. */
+/** Promises that go on after one event: what takes more goes on after the next. */
+const TURNS = 12;
+
+/** Virtual time passes, one event after the other; promises go on in between. */
 async function pass(clock: ManualClock, byMs: number): Promise<void> {
-  for (let ms = 0; ms < byMs; ms += 20) {
-    for (let i = 0; i < 16; i++) await Promise.resolve();
-    clock.advance(20);
+  const endMs = clock.nowMs() + byMs;
+  for (let i = 0; i < TURNS; i++) await undefined;
+  while (clock.nextDueMs <= endMs) {
+    clock.fireNext();
+    for (let i = 0; i < TURNS; i++) await undefined;
   }
+  clock.advance(endMs - clock.nowMs());
 }
 
 /**
@@ -465,6 +471,10 @@ export async function neverOlderFaults(
   return await settled(seed, { clock, database, dns, agents, isAccepted });
 }
 
+/** Once all is calm every dns knows of the last edit within this time; looked at in such steps. */
+const SETTLE_MS_MAX = 12_000;
+const SETTLE_STEP_MS = 200;
+
 async function settled(
   seed: number,
   { clock, database, dns, agents, isAccepted }: {
@@ -478,7 +488,11 @@ async function settled(
   database.catchUp();
   database.isCalm = true;
   if (!isAccepted) database.accept();
-  await pass(clock, 12_000);
+  const { epoch, version } = database.servers[0];
+  const isKnown = ({ plan }: SimDns): boolean => plan?.epoch === epoch && plan.version === version;
+  for (let ms = 0; ms < SETTLE_MS_MAX && !dns.every(isKnown); ms += SETTLE_STEP_MS) {
+    await pass(clock, SETTLE_STEP_MS);
+  }
   agents.forEach((agent, index) => agent.link.linkTo(dns[index % DNS]));
   for (let round = 0; round < 3; round++) {
     for (const { link } of agents) {
@@ -496,6 +510,5 @@ async function settled(
       faults.push(`module ${modId}: ${nodes.get(modId)} at the end instead of ${truth}`);
     }
   }
-  await pass(clock, 3000);
   return faults.map((fault) => `seed ${seed}: ${fault}`);
 }
