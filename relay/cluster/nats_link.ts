@@ -40,7 +40,7 @@ const NO_MESSAGE: readonly number[] = [10037, 10057];
 
 /** How a server is reached. */
 export interface NatsLinkOptions {
-  /** `nats://host:port`. */
+  /** `nats://host:port`, or `tls://host:port`: with one of these only over TLS, to all of them. */
   readonly servers: readonly string[];
   /** Token, or `user:password`; undefined: none. */
   readonly secret: string | undefined;
@@ -136,6 +136,7 @@ export class NatsLink implements RelayBus {
 
   #connectionOptions(): ConnectionOptions {
     const { servers, secret, caFile } = this.#options;
+    const wantsTls = caFile !== undefined || servers.some((url) => url.startsWith("tls://"));
     const colon = secret?.indexOf(":") ?? -1;
     const login = secret === undefined
       ? {}
@@ -144,7 +145,8 @@ export class NatsLink implements RelayBus {
       : { user: secret.slice(0, colon), pass: secret.slice(colon + 1) };
     return {
       ...{ servers: [...servers], name: "lars-relay", ...login },
-      ...caFile === undefined ? {} : { tls: { caFile } },
+      // The library does not look at the scheme: without `tls` it would do without, and tell its secret.
+      ...wantsTls ? { tls: caFile === undefined ? {} : { caFile } } : {},
       ...{ timeout: ANSWER_MS, pingInterval: PING_MS, maxPingOut: 2 },
       // Its default gives up after 20 s, and then every subscription ends without a word.
       ...{ maxReconnectAttempts: -1, reconnectTimeWait: NATS_RETRY_MS },
