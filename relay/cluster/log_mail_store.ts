@@ -348,10 +348,16 @@ export class LogMailStore implements MailStore, MailChanges {
       if (entry === undefined) return;
       const more = { writer: newWriter(), after: box.headSeq };
       const body = encodeRelayMailEntry({ ...entry, ...more });
+      const known = this.#index.appliedSeq;
       try {
-        await this.#reach(await log.append(name, body), endMs);
+        // Others may be faster again and again.
+        if (clock.nowMs() >= endMs) throw new StoreError("Other relays change it all the time", true);
+        const seq = await log.append(name, body);
+        // Else it would count as heard of, though nobody reads it, and be appended again for ever.
+        if (seq <= known) throw this.#isAnew();
+        await this.#reach(seq, endMs);
       } catch (error) {
-        if (error instanceof LogFullError) throw error;
+        if (error instanceof LogFullError || this.#fault !== undefined) throw error;
         if (this.#closed || clock.nowMs() >= endMs) {
           throw storeError(`Mailbox ${name} could not be changed`, error);
         }
@@ -365,12 +371,14 @@ export class LogMailStore implements MailStore, MailChanges {
   /** Finds out that nothing is heard of the log any more, or that it is another one. */
   async #checkLog(): Promise<void> {
     const { epoch, last } = await this.#options.log.span();
-    if (epoch !== this.#epoch) {
-      this.#fault =
-        "The log of messages was made anew: what it held is lost; start this relay again";
-      throw new StoreError(this.#fault, false);
-    }
+    if (epoch !== this.#epoch) throw this.#isAnew();
     await this.#reach(last, this.#options.clock.nowMs() + EDIT_MS_MAX);
+  }
+
+  /** From now on nothing is kept. */
+  #isAnew(): StoreError {
+    this.#fault = "The log of messages was made anew: what it held is lost; start this relay again";
+    return new StoreError(this.#fault, false);
   }
 
   /** Reads on until everything of a mailbox is known that was appended before this call. */

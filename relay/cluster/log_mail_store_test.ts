@@ -10,6 +10,7 @@ import type { StoreBench } from "../../sql/testing/conformance_bench.ts";
 import { testMailConformance } from "../../sql/testing/mail_conformance.ts";
 import { MailRoom } from "../people/mail_room.ts";
 import { FakeLog, type FakeLogLink, LATE_APPEND_MS, type LogFault } from "../testing/fake_log.ts";
+import { LogFullError } from "./mail_log.ts";
 import { EDIT_MS_MAX, LogMailStore } from "./log_mail_store.ts";
 
 const LIMITS: MailLimits = {
@@ -171,6 +172,36 @@ test("log mail store: a log that was made anew is not believed to be the same", 
   log.epoch++;
   await assert.rejects(store.prune(0, 0), /made anew/);
   await assert.rejects(put(store, mail("2")), { name: "StoreError", transient: false });
+});
+
+test("log mail store: an edit finds out that the log was made anew, and says so once", async () => {
+  const clock = new ManualClock();
+  const log = new FakeLog(clock);
+  const { store, link } = newStore(log, clock);
+  for (let i = 0; i < 20; i++) await put(store, mail(`${i}`));
+  const before = link.appendCount;
+  log.renew();
+  const fault = { name: "StoreError", transient: false, message: /made anew/ };
+  await assert.rejects(put(store, mail("x")), fault);
+  await assert.rejects(store.take("box", 3), fault);
+  assert.equal(link.appendCount - before, 1);
+});
+
+test("log mail store: an edit that others are always faster than ends in time", async () => {
+  const clock = new ManualClock();
+  const log = new FakeLog(clock);
+  const [a, b] = [newStore(log, clock), newStore(log, clock)];
+  await turns();
+  const append = a.link.append.bind(a.link);
+  let rounds = 0;
+  a.link.append = async (name, body) => {
+    if (++rounds > 100) throw new LogFullError("it never ends");
+    clock.advance(EDIT_MS_MAX / 10);
+    await put(b.store, mail(`b${rounds}`));
+    return await append(name, body);
+  };
+  await assert.rejects(put(a.store, mail("a")), { name: "StoreError", transient: true });
+  assert.ok(rounds <= 11, `${rounds} rounds`);
 });
 
 test("log mail store: the log holds what waits, ids for their window, and one entry a mailbox", async () => {

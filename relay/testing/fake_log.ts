@@ -54,6 +54,14 @@ export class FakeLog {
     return () => void this.#followers.delete(follower);
   }
 
+  /** Somebody removes it, and makes it again. */
+  renew(): void {
+    this.entries.clear();
+    this.#heads.clear();
+    this.last = 0;
+    this.epoch++;
+  }
+
   /** What was kept back goes out. */
   pump(): void {
     for (const follower of this.#followers) follower.pump();
