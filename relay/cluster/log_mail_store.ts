@@ -351,7 +351,9 @@ export class LogMailStore implements MailStore, MailChanges {
       const known = this.#index.appliedSeq;
       try {
         // Others may be faster again and again.
-        if (clock.nowMs() >= endMs) throw new StoreError("Other relays change it all the time", true);
+        if (clock.nowMs() >= endMs) {
+          throw new StoreError("Other relays change it all the time", true);
+        }
         const seq = await log.append(name, body);
         // Else it would count as heard of, though nobody reads it, and be appended again for ever.
         if (seq <= known) throw this.#isAnew();

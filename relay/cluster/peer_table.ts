@@ -24,6 +24,13 @@ export interface RemoteClient {
   readonly peer: Peer;
 }
 
+/** Clients, groups and modules by their keys. */
+interface Unnamed {
+  readonly clients: Set<string>;
+  readonly groups: Set<string>;
+  readonly modules: Set<ModuleId>;
+}
+
 /** Another relay. */
 export class Peer {
   address = "";
@@ -33,8 +40,8 @@ export class Peer {
   readonly clients = new Map<string, RemoteClient>();
   readonly groups = new Map<string, number>();
   readonly modules = new Map<ModuleId, ModuleKey>();
-  /** Clients that a whole list has not named yet. */
-  unnamed: Set<string> | undefined;
+  /** What a whole list that is being told has not named yet. */
+  unnamed: Unnamed | undefined;
 
   constructor(readonly relay: string) {}
 }
@@ -138,32 +145,44 @@ export class PeerTable {
     if (client !== undefined) this.#removeClient(client);
   }
 
-  /** A whole list begins: clients that it does not name are gone when it is over. */
+  /** A whole list begins: what it does not name is gone when it is over, and not before. */
   #beginWhole(peer: Peer): void {
-    peer.unnamed = new Set(peer.clients.keys());
-    peer.groups.clear();
-    peer.modules.clear();
+    peer.unnamed = {
+      clients: new Set(peer.clients.keys()),
+      groups: new Set(peer.groups.keys()),
+      modules: new Set(peer.modules.keys()),
+    };
   }
 
   #endWhole(peer: Peer): void {
-    for (const name of peer.unnamed ?? []) {
+    const { unnamed } = peer;
+    if (unnamed === undefined) return;
+    peer.unnamed = undefined;
+    for (const name of unnamed.clients) {
       const client = peer.clients.get(name);
       if (client !== undefined) this.#removeClient(client);
     }
-    peer.unnamed = undefined;
+    for (const group of unnamed.groups) peer.groups.delete(group);
+    for (const id of unnamed.modules) peer.modules.delete(id);
+    if (unnamed.modules.size > 0) this.#events.modulesChanged(peer);
   }
 
   #change(peer: Peer, { clients, groups, served, unserved, whole }: RelayPresence): void {
+    const { unnamed } = peer;
     for (const client of clients) this.#changeClient(peer, client);
     for (const { group, members } of groups) {
+      unnamed?.groups.delete(group);
+      const named = peer.groups.size - (unnamed?.groups.size ?? 0);
       if (members === 0) peer.groups.delete(group);
-      else if (peer.groups.size < PEER_GROUPS_MAX) peer.groups.set(group, members);
+      else if (named < PEER_GROUPS_MAX || peer.groups.has(group)) peer.groups.set(group, members);
       else this.#unknownCount++;
     }
     for (const { modId, cmdId } of served) {
-      if (peer.modules.size < PEER_MODULES_MAX) {
-        peer.modules.set(moduleId(modId, cmdId), { modId, cmdId });
-      } else this.#unknownCount++;
+      const id = moduleId(modId, cmdId);
+      unnamed?.modules.delete(id);
+      const named = peer.modules.size - (unnamed?.modules.size ?? 0);
+      if (named < PEER_MODULES_MAX || peer.modules.has(id)) peer.modules.set(id, { modId, cmdId });
+      else this.#unknownCount++;
     }
     for (const { modId, cmdId } of unserved) peer.modules.delete(moduleId(modId, cmdId));
     if (whole || served.length + unserved.length > 0) this.#events.modulesChanged(peer);
@@ -171,7 +190,7 @@ export class PeerTable {
 
   #changeClient(peer: Peer, { name, sid, sinceMs, claim, gone }: RelayPresent): void {
     const known = peer.clients.get(name);
-    peer.unnamed?.delete(name);
+    peer.unnamed?.clients.delete(name);
     if (gone) {
       if (known?.sid === sid) this.#removeClient(known);
       return;
