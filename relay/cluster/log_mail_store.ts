@@ -28,7 +28,13 @@ import {
 import { checkMail, checkMailName } from "../../sql/mail/mail_scripts.ts";
 import { RareWarnings } from "./rare_warnings.ts";
 import type { MailChange, MailChanges } from "../people/mail_room.ts";
-import { type IndexedBox, type IndexedMail, MailIndex, mailKey } from "./mail_index.ts";
+import {
+  type IndexedBox,
+  type IndexedMail,
+  type LogPlace,
+  MailIndex,
+  mailKey,
+} from "./mail_index.ts";
 import { LOG_ENTRY_BYTES_MAX, LogFullError, type MailLog } from "./mail_log.ts";
 
 /** Mailboxes of all relays together: each keeps one entry for ever. A message for a further one is refused. */
@@ -70,12 +76,6 @@ export interface LogMailStoreOptions {
 interface Waiter {
   readonly seq: number;
   readonly resolve: () => void;
-}
-
-/** An entry, and whose it is. */
-interface LogPlace {
-  readonly name: string;
-  readonly seq: number;
 }
 
 /** What an edit says; who made it, and upon what, is added. */
@@ -240,7 +240,7 @@ export class LogMailStore implements MailStore, MailChanges {
     const leftOver = this.#leftOver.splice(0, PRUNE_MAX);
     for (const box of [...this.#index.voidBoxes]) await this.#removeVoids(box);
     await this.#removeAll([...leftOver, ...old]);
-    return { expired: count, more: old.length === PRUNE_MAX || leftOver.length === PRUNE_MAX };
+    return { expired: count, more: old.length >= PRUNE_MAX || leftOver.length === PRUNE_MAX };
   }
 
   async totals(): Promise<{ readonly waiting: number; readonly waitingBytes: number }> {
@@ -499,8 +499,12 @@ export class LogMailStore implements MailStore, MailChanges {
   /** What cannot be removed now stays until a relay starts anew. Never fails. */
   async #removeAll(places: readonly LogPlace[]): Promise<void> {
     for (const place of places) {
-      const isClear = await this.#removeVoids(this.#index.box(place.name));
-      if (isClear && await this.#remove(place.seq)) continue;
+      const box = this.#index.box(place.name);
+      const isFirst = place.behind?.some((seq) => box.spent.has(seq)) !== true;
+      if (isFirst && await this.#removeVoids(box) && await this.#remove(place.seq)) {
+        box.spent.delete(place.seq);
+        continue;
+      }
       if (this.#leftOver.length < LEFT_OVER_MAX) this.#leftOver.push(place);
     }
   }

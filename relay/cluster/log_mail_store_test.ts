@@ -224,6 +224,34 @@ test("log mail store: the log holds what waits, ids for their window, and one en
   assert.deepEqual(await put(newStore(log, clock).store, mail("y")), ["stored 53"]);
 });
 
+test("log mail store: what was taken does not come again, though who took it died before it was removed", async () => {
+  const clock = new ManualClock();
+  const log = new FakeLog(clock);
+  const [a, b] = [newStore(log, clock), newStore(log, clock)];
+  const away = (): Promise<void> => Promise.reject(new StoreError("no answer", true));
+  a.link.remove = away;
+  await b.store.totals();
+  await put(a.store, mail("1"), mail("2"));
+  await a.store.take("box", 1);
+  await a.store.take("box", 2);
+  await put(a.store, mail("3"));
+  await turns();
+  a.store.close();
+  const read = async (): Promise<string[]> =>
+    (await newStore(log, clock).store.read("box", 0, 9, 0)).mail.map(({ id }) => id);
+  // Their ids are forgotten; the entries by which they ended must not be, while they are there.
+  const { remove } = b.link;
+  b.link.remove = away;
+  for (let i = 0; i < 3; i++) await b.store.prune(0, 1e9);
+  assert.deepEqual(await read(), ["3"]);
+  b.link.remove = remove;
+  for (let i = 0; i < 3; i++) await b.store.prune(0, 1e9);
+  assert.deepEqual(await read(), ["3"]);
+  assert.equal(log.entries.size, 1);
+  await put(b.store, mail("4"));
+  assert.deepEqual(await read(), ["3", "4"]);
+});
+
 test("log mail store: an entry that cannot be read is passed over", async () => {
   const clock = new ManualClock();
   const log = new FakeLog(clock);

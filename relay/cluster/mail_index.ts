@@ -37,10 +37,21 @@ export function mailKey({ sender, id }: { readonly sender: string; readonly id: 
   return `${sender} ${id}`;
 }
 
+/** An entry that may leave the log. */
+export interface LogPlace {
+  /** Whose it is. */
+  readonly name: string;
+  readonly seq: number;
+  /** Entries that must have left before: it says that what they hold has ended. @default {none} */
+  readonly behind?: readonly number[];
+}
+
 /** An entry that only says what ended. */
 interface EndEntry {
   readonly seq: number;
   readonly newestSentAtMs: number;
+  /** Entries of the messages that it ended. */
+  readonly of: readonly number[];
 }
 
 /** One mailbox. */
@@ -59,6 +70,8 @@ export class IndexedBox {
   /** Messages that wait of each entry that has any. */
   readonly left = new Map<number, number>();
   readonly endEntries: EndEntry[] = [];
+  /** Entries of which nothing waits and that may still be in the log, whoever is to take them out. */
+  readonly spent = new Set<number>();
   /** Entries that are void. They must leave the log before any other, which shows that they are. */
   voids: number[] = [];
 
@@ -147,15 +160,17 @@ export class MailIndex {
     let takenCount = 0;
     let expiredCount = 0;
     const spent: number[] = [];
+    const of = new Set<number>();
     for (const end of ends) {
-      const isEnded = this.#end(box, end.seq, spent);
-      if (isEnded && end.expired) expiredCount++;
-      else if (isEnded) takenCount++;
+      const ended = this.#end(box, end.seq, spent);
+      if (ended !== undefined) of.add(ended.entrySeq);
+      if (ended !== undefined && end.expired) expiredCount++;
+      else if (ended !== undefined) takenCount++;
       this.#remember(box, mailKey(end), end.seq, end.sentAtMs);
     }
     if (puts.length === 0) {
       const newestSentAtMs = ends.reduce((newest, { sentAtMs }) => Math.max(newest, sentAtMs), 0);
-      box.endEntries.push({ seq, newestSentAtMs });
+      box.endEntries.push({ seq, newestSentAtMs, of: [...of] });
     }
     box.lastSeq = Math.max(box.lastSeq, last);
     box.takenSeq = Math.max(box.takenSeq, taken);
@@ -179,24 +194,27 @@ export class MailIndex {
   }
 
   /**
-   * Entries whose ids need not be known any more, at most `limit`, oldest first of each mailbox. The
-   * newest entry of a mailbox is none of them, because it says where the mailbox stands.
+   * Entries whose ids need not be known any more, some `limit`, oldest first of each mailbox, and
+   * before each those that must leave first. The newest entry of a mailbox is none of them, because it
+   * says where the mailbox stands.
    */
-  takeOldEnds(sentBeforeMs: number, limit: number): { name: string; seq: number }[] {
-    const seqs: { name: string; seq: number }[] = [];
-    for (const box of this.#boxes.values()) {
-      const { endEntries, headSeq, left } = box;
+  takeOldEnds(sentBeforeMs: number, limit: number): LogPlace[] {
+    const places: LogPlace[] = [];
+    for (const { name, endEntries, headSeq, left, spent } of this.#boxes.values()) {
       // What they end must be gone before they are, or it would wait again in the next life.
       const [oldestLeft = Infinity] = left.keys();
       const isOld = ({ seq, newestSentAtMs }: EndEntry): boolean =>
         newestSentAtMs < sentBeforeMs && seq < oldestLeft && seq !== headSeq;
       while (endEntries.length > 0 && isOld(endEntries[0])) {
-        if (seqs.length >= limit) return seqs;
-        seqs.push({ name: box.name, seq: endEntries[0].seq });
+        if (places.length >= limit) return places;
+        const { seq, of } = endEntries[0];
+        // Who ended it may have died before it was out.
+        const behind = of.filter((one) => spent.has(one));
+        places.push(...behind.map((one) => ({ name, seq: one })), { name, seq, behind });
         endEntries.shift();
       }
     }
-    return seqs;
+    return places;
   }
 
   /** Places of messages of a mailbox whose time is over. */
@@ -220,10 +238,10 @@ export class MailIndex {
     this.#count(box, 1, mail.bytes);
   }
 
-  /** @returns false when it does not wait, because its entry is removed already. */
-  #end(box: IndexedBox, place: number, spent: number[]): boolean {
+  /** @returns what ended; undefined: it does not wait, because its entry is removed already. */
+  #end(box: IndexedBox, place: number, spent: number[]): IndexedMail | undefined {
     const mail = box.waiting.get(place);
-    if (mail === undefined) return false;
+    if (mail === undefined) return undefined;
     box.waiting.delete(place);
     this.#count(box, -1, -mail.bytes);
     const left = (box.left.get(mail.entrySeq) ?? 1) - 1;
@@ -232,8 +250,9 @@ export class MailIndex {
     } else {
       box.left.delete(mail.entrySeq);
       spent.push(mail.entrySeq);
+      box.spent.add(mail.entrySeq);
     }
-    return true;
+    return mail;
   }
 
   #remember(box: IndexedBox, key: string, place: number, sentAtMs: number): void {
