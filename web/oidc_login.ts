@@ -3,7 +3,7 @@
 import * as client from "openid-client";
 import { isLoopback } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
-import type { Logger } from "../reactor/log.ts";
+import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { AccessService } from "../control/access/access_service.ts";
 import { LOGIN_DONE, type LoginFault, LoginFaultError } from "../control/access/login_faults.ts";
@@ -57,11 +57,13 @@ interface Begun {
 export class OidcLogin {
   readonly #options: OidcLoginOptions;
   readonly #returnUrl: URL;
+  readonly #logLimiter: LogRateLimiter;
   #provider: Promise<client.Configuration> | undefined;
 
   constructor(options: OidcLoginOptions) {
     this.#options = options;
     this.#returnUrl = new URL(OIDC_RETURN_PATH, options.consoleUrl);
+    this.#logLimiter = new LogRateLimiter(options.clock);
   }
 
   /** Answers a request below `/oidc/`; undefined where there is nothing. */
@@ -177,10 +179,14 @@ export class OidcLogin {
   #refused(error: unknown, address: string): Response {
     const isKnown = error instanceof LoginFaultError;
     const fault: LoginFault = isKnown ? error.fault : "refused";
-    this.#options.log[isKnown ? "warn" : "error"]("A login by the provider was not let in", {
-      ...{ fault, address },
-      error: isKnown ? error.message : faultText(error),
-    });
+    // Anybody may come back with anything, as often as they like.
+    const held = this.#logLimiter.admit(fault);
+    if (held !== undefined) {
+      this.#options.log[isKnown ? "warn" : "error"]("A login by the provider was not let in", {
+        ...{ fault, address, ...held },
+        error: isKnown ? error.message : faultText(error),
+      });
+    }
     return redirect(`/#login=${fault}`, [this.#stateCookie(undefined)]);
   }
 }
