@@ -19,7 +19,8 @@ export function relayLook({ fault, facts }: Pick<RelayRow, "fault" | "facts">): 
   if (facts === null) {
     return { tone: "crit", icon: "warn", text: "away", title: fault ?? "It does not answer" };
   }
-  if (facts.workers === 0) {
+  // Those of other relays answer too, and are none of its own.
+  if (facts.workers === 0 && !((facts.answersPerSecond ?? 0) > 0)) {
     const isAsked = facts.waiting > 0 || (facts.requestsPerSecond ?? 0) > 0;
     return isAsked
       ? {

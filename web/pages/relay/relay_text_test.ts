@@ -15,9 +15,12 @@ test("relayLook() says the worst of a relay", () => {
   const full = { what: "requests", reason: "full", count: 9, perSecond: 2 };
   const rows: [Partial<RelayFacts> | null, string, string][] = [
     [null, "crit", "away"],
-    [{ workers: 0 }, "crit", "no worker"],
-    [{ workers: 0, waiting: 1, requestsPerSecond: 0 }, "crit", "no worker"],
-    [{ workers: 0, requestsPerSecond: null }, "idle", "no worker"],
+    [{ workers: 0, answersPerSecond: 0 }, "crit", "no worker"],
+    [{ workers: 0, waiting: 1, requestsPerSecond: 0, answersPerSecond: 0 }, "crit", "no worker"],
+    [{ workers: 0, requestsPerSecond: null, answersPerSecond: null }, "idle", "no worker"],
+    // Its requests are answered at another relay.
+    [{ workers: 0, waiting: 1 }, "ok", "ok"],
+    [{ workers: 0, drops: [full] }, "warn", "drops"],
     [{ drops: [full], oldestMs: 9000 }, "warn", "drops"],
     [{ drops: [{ ...full, perSecond: 0 }] }, "ok", "ok"],
     [{ drops: [{ ...full, perSecond: null }] }, "ok", "ok"],
