@@ -84,8 +84,14 @@ export class NatsLink implements RelayBus {
 
   publish(subject: string, body: Uint8Array): boolean {
     if (!this.#connected || this.#connection === undefined) return false;
-    this.#connection.publish(`${this.#options.prefix}.${subject}`, body);
-    return true;
+    try {
+      this.#connection.publish(`${this.#options.prefix}.${subject}`, body);
+      return true;
+    } catch (error) {
+      // The server takes smaller messages only, or the connection ends just now.
+      this.#warn("A message to other relays cannot be sent", error);
+      return false;
+    }
   }
 
   subscribe(subject: string, onMessage: (body: Uint8Array) => void): void {
