@@ -192,7 +192,8 @@ export class PeerTable {
     const known = peer.clients.get(name);
     peer.unnamed?.clients.delete(name);
     if (gone) {
-      if (known?.sid === sid) this.#removeClient(known);
+      // That of an earlier one may never have been told: the later ones have higher numbers.
+      if (known !== undefined && known.sid <= sid) this.#removeClient(known);
       return;
     }
     if (known?.sid === sid && known.claim === claim) return;

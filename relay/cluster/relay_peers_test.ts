@@ -129,6 +129,21 @@ test("relay peers: each knows what the others have, also a list of many messages
   assert.equal(b.peers.table.clients.has("n7"), false);
 });
 
+test("relay peers: a client that comes again and goes at once leaves nothing behind", async () => {
+  const { clock, relays: [a, b] } = newRelays(2);
+  a.come("ann", 1);
+  await pass(clock, 500);
+  a.come("ann", 2);
+  a.go("ann");
+  await pass(clock, 500);
+  assert.deepEqual(b.seen("r0"), a.own);
+  a.come("ann", 3);
+  a.go("ann");
+  a.come("ann", 4);
+  await pass(clock, 500);
+  assert.deepEqual(b.seen("r0"), a.own);
+});
+
 test("relay peers: one that says nothing for a while is gone, and known again when it speaks", async () => {
   const { clock, relays: [a, b] } = newRelays(2);
   a.come("ann", 1);
