@@ -42,6 +42,8 @@ export class Peer {
   readonly modules = new Map<ModuleId, ModuleKey>();
   /** What a whole list that is being told has not named yet. */
   unnamed: Unnamed | undefined;
+  /** Some of its clients are not known, as others had better claims to their names. */
+  hasHidden = false;
 
   constructor(readonly relay: string) {}
 }
@@ -126,6 +128,10 @@ export class PeerTable {
     if (peer === undefined) return;
     this.#peers.delete(relay);
     for (const client of [...peer.clients.values()]) this.#removeClient(client);
+    for (const other of this.#peers.values()) {
+      // One of those may have had a name that this one had.
+      if (other.hasHidden) other.version = -1;
+    }
     peer.groups.clear();
     peer.modules.clear();
     this.#events.modulesChanged(peer);
@@ -147,6 +153,7 @@ export class PeerTable {
 
   /** A whole list begins: what it does not name is gone when it is over, and not before. */
   #beginWhole(peer: Peer): void {
+    peer.hasHidden = false;
     peer.unnamed = {
       clients: new Set(peer.clients.keys()),
       groups: new Set(peer.groups.keys()),
@@ -199,7 +206,10 @@ export class PeerTable {
     if (known?.sid === sid && known.claim === claim) return;
     const holder = this.#clients.get(name);
     const client = { name, sid, sinceMs, claim, peer };
-    if (holder !== undefined && holder.peer !== peer && !isBetter(client, holder)) return;
+    if (holder !== undefined && holder.peer !== peer && !isBetter(client, holder)) {
+      peer.hasHidden = true;
+      return;
+    }
     if (holder !== undefined) this.#removeClient(holder);
     if (this.#clients.size >= PEER_CLIENTS_MAX) {
       this.#unknownCount++;

@@ -52,3 +52,22 @@ test("a whole list that is told again takes nothing away before it is over", () 
   table.hear(presence(4, { quiet: true }), 0);
   assert.deepEqual([groups(), moduleCounts], [390, []]);
 });
+
+test("a client whose name was another's is asked for when the relay of that one is gone", () => {
+  const { table } = newTable();
+  const client = (claim: number): RelayPresence["clients"][number] => ({
+    ...{ name: "ann", sid: 1, sinceMs: 0, claim, gone: false },
+  });
+  const whereIs = (name: string): string | undefined => table.clients.get(name)?.peer.relay;
+  // It has come from a relay whose clock is ahead, and which died before the new one had heard of it.
+  table.hear(presence(1, { relay: "dead", whole: true, clients: [client(10)] }), 0);
+  table.hear(presence(1, { relay: "new", whole: true, clients: [client(5)] }), 3000);
+  assert.equal(table.hear(presence(1, { relay: "new", quiet: true }), 3000), false);
+  assert.equal(whereIs("ann"), "dead");
+  table.removeSilent(1000);
+  assert.equal(whereIs("ann"), undefined);
+  assert.equal(table.hear(presence(1, { relay: "new", quiet: true }), 4000), true, "it is asked");
+  table.hear(presence(2, { relay: "new", whole: true, clients: [client(5)] }), 4000);
+  assert.equal(whereIs("ann"), "new");
+  assert.equal(table.hear(presence(2, { relay: "new", quiet: true }), 4000), false);
+});
