@@ -347,11 +347,8 @@ export class ReporterService extends LoopService<
 
   /** Rows of one connection, and of one report that its sender keeps, come together. */
   #take(rows: readonly ReportedRow[], loop: number): void {
-    if (this.#spool?.isReplayed === false) {
-      for (const row of rows) {
-        this.#newer.add(callsId(row));
-      }
-    } else this.#newer.clear();
+    if (this.#spool?.isReplayed === false) this.#noteNewer(rows);
+    else this.#newer.clear();
     const prefix = this.#peerPrefix(loop);
     let start = 0;
     while (start < rows.length) {
