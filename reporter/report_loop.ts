@@ -12,8 +12,10 @@ import {
   encodeReportsStored,
   type ReportsStored,
 } from "../proto/codec.ts";
+import { ProtocolError } from "../reactor/errors.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
 import { packRows, type ReportedRow, rowsOf } from "./report_rows.ts";
+import { NO_SESSION } from "./spool/spool_format.ts";
 import { StatusBatch } from "./store_queue.ts";
 
 /** Plain values that a loop is started with. */
@@ -136,6 +138,11 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
 
   #session(body: Uint8Array, connection: Connection): void {
     const { session, stored } = decodeReportSession(body);
+    if (session === NO_SESSION) {
+      throw new ProtocolError(
+        "ReportSession.session must be from 1 to 2^53 - 1: current value is 0",
+      );
+    }
     this.#keepers.set(connection.id, { connection, session });
     this.#note({ type: "session", peer: connection.id, session, stored });
   }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type RunningService, startDaemon } from "../daemon/daemon.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { encodeReportStatusRequest } from "../proto/codec.ts";
+import { encodeReportSession, encodeReportStatusRequest } from "../proto/codec.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import { openStore, type Store } from "../sql/mod.ts";
@@ -241,6 +241,15 @@ for (const threads of ["1", "2"]) {
     });
   });
 }
+
+test("a session without a number is refused: it stands for senders without one", async () => {
+  await withReporter({}, async (service) => {
+    const agent = await WireConnection.open(portOf(service));
+    agent.send(MessageId.ReportSession, encodeReportSession({ session: 0, stored: 0 }));
+    await agent.untilEnded();
+    assert.equal(service.stats().kept_sessions, 0);
+  });
+});
 
 test("reporter without history writes none", async () => {
   await withReporter({ "reporter.history": "0" }, async (service, store) => {

@@ -17,6 +17,9 @@ import { type FoundFile, type FoundSpools, scanSpools } from "./spool_scan.ts";
 /** Records from so long ago are not replayed, in seconds: the marks of their senders may be forgotten. */
 export const SPOOL_AGE_MAX_S = 6 * 86_400;
 
+/** Rows of one record: whatever is in them, they fit. */
+const RECORD_ROWS_MAX = 1_000;
+
 /** Time between two looks whether results are written. */
 const ROWS_WAIT_MS = 1_000;
 
@@ -227,12 +230,13 @@ function oldestOf(clock: Clock): number {
   return clock.wallMs() - SPOOL_AGE_MAX_S * 1000;
 }
 
-/** Where the rows of one module and caller begin and end. */
+/** Where the rows of one module and caller begin and end, of so many as fit a record. */
 function* reportsIn(rows: readonly ReportedRow[]): Generator<[number, number]> {
   let start = 0;
   for (let at = 1; at <= rows.length; at++) {
     const [one, other] = [rows[start], rows.at(at < rows.length ? at : start)];
-    const isSame = at < rows.length && one.modId === other?.modId && one.cmdId === other.cmdId &&
+    const isSame = at < rows.length && at - start < RECORD_ROWS_MAX && one.modId === other?.modId &&
+      one.cmdId === other.cmdId &&
       one.caller === other.caller && one.ts === other.ts;
     if (isSame) continue;
     yield [start, at];

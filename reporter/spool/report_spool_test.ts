@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { SpoolLab } from "../testing/spool_lab.ts";
+import { silentLogger } from "../../reactor/log.ts";
+import { ManualClock } from "../../reactor/time/manual_clock.ts";
+import { seededRng } from "../../reactor/time/rng.ts";
+import { KeptSessions } from "../kept_sessions.ts";
+import type { ReportedRow } from "../report_rows.ts";
+import { FakeDisk } from "../testing/fake_disk.ts";
+import { LabDatabase, SpoolLab } from "../testing/spool_lab.ts";
+import { ReportSpool } from "./report_spool.ts";
 
 const eventArbitrary = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("report" as const), at: fc.nat(2) }) },
@@ -98,4 +105,38 @@ test("a sender that moves while its reports are on disk alone loses none", async
   await lab.settle();
   assert.deepEqual(lab.missing(), []);
   assert.deepEqual(lab.doubles(), []);
+});
+
+test("a module of any number of nodes, from a sender that keeps nothing, is read again whole", async () => {
+  const clock = new ManualClock(0, 1_700_000_000_000);
+  const disk = new FakeDisk();
+  const open = async (): Promise<ReportSpool> => {
+    const opening = ReportSpool.open({
+      ...{ clock, log: silentLogger, rng: seededRng(1), label: "lab", history: true },
+      ...{ disk: disk.handle(() => true), store: new LabDatabase() },
+      ...{ bytesMax: 1e8, keysMax: 100_000, onLeftRows: () => {} },
+      sessions: new KeptSessions({
+        ...{ clock, lookUp: () => Promise.resolve(new Map()) },
+        ...{ tell: () => {}, sendAgain: () => {}, onForgotten: () => {} },
+      }),
+    });
+    let isOpen = false;
+    void opening.then(() => isOpen = true);
+    for (let i = 0; i < 1_000 && !isOpen; i++) {
+      clock.advance(1);
+      await Promise.resolve();
+    }
+    return await opening;
+  };
+  const most = Number.MAX_SAFE_INTEGER;
+  const rows = Array.from({ length: 5_000 }, (_, index): ReportedRow => ({
+    ...{ modId: 1, cmdId: 1, ip: 0xff00_0000 + index, port: 65_535, caller: 9, ts: 5, peer: 1 },
+    ...{ succCount: 0xffff_ffff, errCount: 0xffff_ffff, overload: true },
+    ...{ succTotal: most, errTotal: most, timedTotal: most, timeMsTotal: most },
+  }));
+  const spool = await open();
+  const gains = { succ: most, err: most, timed: most, timeMs: most, refused: 0 };
+  spool.add(rows, rows.map(() => gains));
+  await spool.flush();
+  assert.equal((await open()).leftRows.length, rows.length);
 });

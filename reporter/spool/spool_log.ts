@@ -3,7 +3,7 @@
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import type { SessionMark } from "../../sql/results/call_history.ts";
-import { encodeSpoolHead } from "./spool_format.ts";
+import { encodeSpoolHead, SPOOL_RECORD_BYTES_MAX } from "./spool_format.ts";
 
 /** Longest time a record waits for others before they are written and synced together. */
 export const SPOOL_GROUP_MS = 100;
@@ -153,9 +153,14 @@ export class SpoolLog {
    * Takes a record, to be on disk soon.
    *
    * @param session Told to `onDurable` with `seq` when it is; 0: nobody is told.
-   * @returns false when there is no room, or the disk does not take what came before.
+   * @returns false when there is no room, the disk does not take what came before, or the record is
+   * larger than one that is read again, with which all after it would be lost.
    */
   append(bytes: Uint8Array, session: number, seq: number): boolean {
+    if (bytes.length > SPOOL_RECORD_BYTES_MAX) {
+      this.#refused++;
+      return false;
+    }
     const fault = this.#isClosed ? "it is closed" : this.#noRoomFor(bytes.length);
     if (fault !== undefined) {
       this.#refused++;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { FakeDisk } from "../testing/fake_disk.ts";
-import { encodeSpoolRecord, SpoolReader } from "./spool_format.ts";
+import { encodeSpoolRecord, SPOOL_RECORD_BYTES_MAX, SpoolReader } from "./spool_format.ts";
 import {
   SPOOL_FILE_BYTES,
   SPOOL_GROUP_MS,
@@ -62,6 +62,17 @@ class Bench {
     this.log.noteStored([{ session: ID, from: 0, to }]);
   }
 }
+
+test("a record that no reader takes is refused, and harms none of the others", async () => {
+  const bench = new Bench();
+  assert.ok(bench.append(1));
+  assert.ok(!bench.log.append(recordOf(2, 2 * SPOOL_RECORD_BYTES_MAX), 7, 2));
+  assert.ok(bench.append(2));
+  await bench.pass(SPOOL_GROUP_MS);
+  assert.deepEqual(bench.onDisk, [1, 2]);
+  assert.equal(bench.log.stats.spool_records_refused, 1);
+  assert.deepEqual(bench.states, [], "its disk has room");
+});
 
 test("records are written together, and told when they are on disk", async () => {
   const bench = new Bench();
