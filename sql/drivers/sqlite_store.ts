@@ -1,9 +1,9 @@
 // Shell. SQLite through node:sqlite: the embedded store, no server needed.
 
-import { existsSync, mkdirSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { close, existsSync, fdatasync, mkdirSync, open } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { promisify } from "node:util";
 import { messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import {
@@ -60,6 +60,10 @@ function whole(params: readonly SqlValue[]): readonly SqlValue[] {
   );
 }
 
+const openFile = promisify(open) as (path: string, flags: string) => Promise<number>;
+const syncFile = promisify(fdatasync);
+const closeFile = promisify(close);
+
 /**
  * Has the log of a database that was written reach the disk, as SQLite itself does with
  * `synchronous = FULL`, but on a thread of the runtime: a disk that is busy takes a second for it, in
@@ -68,8 +72,11 @@ function whole(params: readonly SqlValue[]): readonly SqlValue[] {
  */
 class LogSync {
   readonly #path: string;
-  /** Kept, as none may be left to be opened when it is needed. */
-  #log: FileHandle | undefined;
+  /**
+   * Descriptor of the log: kept, as none may be left to be opened when it is needed. No `FileHandle`,
+   * as one that is not closed before it is collected ends a program in Bun.
+   */
+  #log: number | undefined;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
@@ -88,7 +95,9 @@ class LogSync {
   /** After what is under way. */
   async close(): Promise<void> {
     await (this.#next ?? this.#running)?.catch(() => {});
-    await this.#log?.close();
+    const log = this.#log;
+    this.#log = undefined;
+    if (log !== undefined) await closeFile(log);
   }
 
   #begin(): Promise<void> {
@@ -102,7 +111,7 @@ class LogSync {
   async #sync(): Promise<void> {
     try {
       this.#log ??= await this.#open();
-      await this.#log.datasync();
+      await syncFile(this.#log);
     } catch (error) {
       // Whoever closes a database last has all of its log reach the disk, and removes it.
       if ((error as { code?: unknown }).code === "ENOENT") return;
@@ -112,16 +121,16 @@ class LogSync {
   }
 
   /** Has the name of a log that is new reach the disk too. */
-  async #open(): Promise<FileHandle> {
-    const log = await open(`${this.#path}-wal`, "r+");
+  async #open(): Promise<number> {
+    const log = await openFile(`${this.#path}-wal`, "r+");
     try {
-      const folder = await open(dirname(this.#path), "r");
+      const folder = await openFile(dirname(this.#path), "r");
       // Not every system can; SQLite passes over that too.
-      await folder.datasync().catch(() => {});
-      await folder.close();
+      await syncFile(folder).catch(() => {});
+      await closeFile(folder);
       return log;
     } catch (error) {
-      await log.close();
+      await closeFile(log);
       throw error;
     }
   }

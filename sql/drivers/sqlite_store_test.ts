@@ -156,3 +156,18 @@ test("sqlite store without tables fails for good and names the cure", async () =
     });
   });
 });
+
+test("a store that nobody closes ends no program when it is collected", async () => {
+  await withTempDir(async (path) => {
+    const leave = async (name: string): Promise<void> => {
+      await (await openStore(`sqlite:${join(path, name)}`)).migrate();
+    };
+    for (let index = 0; index < 10; index++) await leave(`${index}.db`);
+    // Bun ends a program then whose file objects are still open; nothing else can be told to collect.
+    const collector = globalThis as { Bun?: { gc(isSync: boolean): void } };
+    for (let turn = 0; turn < 3; turn++) {
+      collector.Bun?.gc(true);
+      await sleep(systemClock, 20);
+    }
+  });
+});
