@@ -93,13 +93,24 @@ async function talk(driver: ClientDriver, agent: SealingAgent): Promise<void> {
   assert.equal(await driver.run("report 1 1 10.0.0.1 80 0 5"), "ok");
   await until(() => agent.taken.includes(MessageId.ReportRequest), { what: "the report" });
   assert.deepEqual(agent.refused, []);
-  agent.spoil = (_sealed, plain): Uint8Array => plain;
-  assert.match(await driver.run("get_host 1 1 deadline_ms=50"), /^error timeout/);
-  agent.spoil = (sealed): Uint8Array => sealed.with(12, sealed[12] ^ 1);
-  assert.match(await driver.run("get_host 1 1 deadline_ms=50"), /^error timeout/);
-  assert.match(await driver.run("stats"), / garbage=4\b/);
+  const garbage = async (): Promise<number> =>
+    Number(/ garbage=(\d+)/.exec(await driver.run("stats"))?.[1]);
+  const spoils: SealingAgent["spoil"][] = [
+    (_sealed, plain) => plain,
+    (sealed) => sealed.with(12, sealed[12] ^ 1),
+  ];
+  for (const spoil of spoils) {
+    agent.spoil = spoil;
+    // An answer that comes too late to be looked at proves nothing.
+    const before = await garbage();
+    await until(async () => {
+      assert.match(await driver.run("get_host 1 1 deadline_ms=50"), /^error timeout/);
+      return await garbage() > before;
+    }, { what: "an answer that is not believed" });
+  }
   agent.spoil = (sealed): Uint8Array => sealed;
   assert.equal(await open("another", 50), "ok");
   assert.match(await driver.run("get_host 1 1"), /^error timeout/);
+  await until(() => agent.refused.length > 0, { what: "the question" });
   assert.match(agent.refused[0], /secret is another one/);
 }
