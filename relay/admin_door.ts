@@ -148,6 +148,10 @@ export class AdminDoor<P extends RelayPeer> {
         : `with sid ${Number(sid)}`;
       return { error: `No client ${whom} is here: \`lars relay ls\` shows who is` };
     }
+    const { kind, label } = client.port;
+    if (kind === "relay") {
+      return { error: `Client ${client.sid} stands for clients of ${label}: put them out there` };
+    }
     log.info("Client is kicked", { sid: client.sid, by: peer.remote.hostname });
     client.port.cut("kicked by an operator");
     return { kicked: client.sid };

@@ -77,6 +77,23 @@ test("relay: those who run it see clients, workers and modules, and put a client
     await worker.close(0);
   }));
 
+test("relay: another relay, whose requests are answered here, is not put out", () =>
+  withRelay({}, async (relay) => {
+    const cuts: string[] = [];
+    const { sid } = relay.loop.broker.addClient({
+      ...{ label: "relay r1", kind: "relay", wantsLate: false, waitsForWorkers: false },
+      takeReply: () => undefined,
+      cut: (reason) => void cuts.push(reason),
+    });
+    const asker = await Asker.connect(relay);
+    assert.match(
+      String((await asker.ask({ ask: "kick", sid })).error),
+      /^Client \d+ stands for clients of relay r1: put them out there$/,
+    );
+    assert.deepEqual(cuts, []);
+    asker.peer.destroy();
+  }));
+
 test("relay: questions that are none end the connection or are told what would be right", () =>
   withRelay({}, async (relay) => {
     const asker = await Asker.connect(relay);

@@ -129,13 +129,15 @@ function ClientRow(props: { client: Client; onKick: (client: Client) => void }):
       </td>
       {may("operator") && (
         <td class="row-actions">
-          <WriteButton
-            class="small"
-            aria-label={`Kick ${name}`}
-            onClick={() => props.onKick(client)}
-          >
-            Kick
-          </WriteButton>
+          {client.kind !== "relay" && (
+            <WriteButton
+              class="small"
+              aria-label={`Kick ${name}`}
+              onClick={() => props.onKick(client)}
+            >
+              Kick
+            </WriteButton>
+          )}
         </td>
       )}
     </tr>
