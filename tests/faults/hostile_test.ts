@@ -23,27 +23,33 @@ const REST_MS = COUNT > 100_000 ? 45_000 : 1_000;
 const GROWN_MB = 5;
 /** A datagram may be lost where a machine has no time for its receiver; callers ask again. */
 const UNANSWERED_SHARE_MAX = 0.001;
+/** Of the few hundred questions of a short run. */
+const UNANSWERED_MAX = 3;
 
 async function rest(): Promise<void> {
   const endMs = monotonicMs() + REST_MS;
   await until(() => monotonicMs() > endMs, { timeoutMs: 2 * REST_MS + 9000, what: "a rest" });
 }
 
-/** Questions of valid callers, one after the other, until `isOver`. */
+/** Questions of valid callers, one after the other, until `isOver`; how long answers took. */
 async function waits(
   ask: () => Promise<boolean>,
   isOver: () => boolean,
 ): Promise<{ p99Ms: number; asked: number; unanswered: number }> {
   const times: number[] = [];
   let unanswered = 0;
-  while (!isOver() || times.length < 100) {
+  while (!isOver() || times.length + unanswered < 100) {
     const startMs = monotonicMs();
-    if (!await ask()) unanswered++;
-    times.push(monotonicMs() - startMs);
+    if (await ask()) times.push(monotonicMs() - startMs);
+    else unanswered++;
     await new Promise((resolve) => setTimeout(resolve, 3));
   }
   times.sort((a, b) => a - b);
-  return { p99Ms: times[Math.floor(times.length * 0.99)], asked: times.length, unanswered };
+  return {
+    p99Ms: times[Math.floor(times.length * 0.99)],
+    asked: times.length + unanswered,
+    unanswered,
+  };
 }
 
 async function attack(
@@ -84,7 +90,8 @@ async function attack(
       `${grown > GROWN_MB ? ", late" : ""})`,
   );
   figure(`${kind}: ${unanswered} of ${asked} questions of valid callers without an answer`);
-  assert.ok(unanswered <= asked * UNANSWERED_SHARE_MAX, `${unanswered} of ${asked}`);
+  const unansweredMax = Math.max(UNANSWERED_MAX, asked * UNANSWERED_SHARE_MAX);
+  assert.ok(unanswered <= unansweredMax, `${unanswered} of ${asked}`);
   // A heap that is still finding its size grows by more, in a short run.
   assert.ok(grown <= GROWN_MB * BUSY_MACHINE_FACTOR, `${grown} MB`);
 }

@@ -32,6 +32,9 @@ export interface Promised {
   readonly unit: string;
 }
 
+/** A machine that is merely busy stalls a process for so long; times below say nothing of the code. */
+const STALL_MS = 500;
+
 /**
  * Prints a measured time, or memory, beside what is promised; the test fails when it is far beyond it, as a
  * machine that is merely busy never is. The table says which were beyond it at all.
@@ -41,7 +44,8 @@ export function timeFigure({ what, value, atMost, unit }: Promised): void {
   const shown = value < 10 ? value.toFixed(1) : Math.round(value);
   const text = `${what} ${shown} ${unit} (promised ${atMost} ${unit}${late})`;
   figure(text);
-  assert.ok(value <= atMost * BUSY_MACHINE_FACTOR, text);
+  const limit = atMost * BUSY_MACHINE_FACTOR;
+  assert.ok(value <= (unit === "ms" ? Math.max(limit, STALL_MS) : limit), text);
 }
 
 /** Prints a count beside what is promised, which holds on any machine. */
