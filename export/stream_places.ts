@@ -1,5 +1,5 @@
-// Shell. The connections of one port that others' programs ask at: so many at once, and who was silent
-// for longest gives his place to who comes.
+// Shell. The connections of one port that others' programs ask at: so many at once, and who never asked,
+// or else was silent for longest, gives his place to who comes.
 
 import type { Socket } from "node:net";
 import { connectionBudget } from "../reactor/tcp/tcp_server.ts";
@@ -26,7 +26,8 @@ export class StreamPlaces {
   take(stream: Socket): boolean {
     this.#leave ??= connectionBudget.join(() => this.#evict(false));
     stream.on("error", () => stream.destroy());
-    const hasRoom = this.#streams.size < this.#max || this.#evict(true);
+    const hasRoom = this.#streams.size < this.#max || this.#evict(false) ||
+      this.#evict(true);
     if (!hasRoom || !connectionBudget.take()) {
       this.#refusedCount++;
       stream.destroy();

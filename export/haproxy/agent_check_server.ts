@@ -8,7 +8,7 @@ import { RecentAskers } from "../recent_askers.ts";
 import { StreamPlaces } from "../stream_places.ts";
 import { AGENT_QUESTION_BYTES_MAX, type AgentCheckAnswers } from "./agent_check.ts";
 
-/** Connections at once; for a further one that is closed which was silent for longest. */
+/** Connections at once; for a further one that is closed which never asked, or was silent for longest. */
 export const AGENT_STREAMS_MAX = 1_024;
 
 /** Time in which a question has to come, and its asker to go. */

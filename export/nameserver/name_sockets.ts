@@ -9,7 +9,7 @@ import { UdpServer } from "../../reactor/udp/udp_server.ts";
 import { StreamPlaces } from "../stream_places.ts";
 import { type NameServer, QuestionReader } from "./name_server.ts";
 
-/** Connections at once; for a further one that is closed which was silent for longest. */
+/** Connections at once; for a further one that is closed which never asked, or was silent for longest. */
 export const STREAMS_MAX = 128;
 
 /** A connection on which nothing comes for so long is closed. */

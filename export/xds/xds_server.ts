@@ -29,7 +29,7 @@ import {
 /** Streams at once that follow names, and as many that report calls; a further one is refused. */
 export const XDS_STREAMS_MAX = 4_096;
 
-/** Connections at once; for a further one that is closed which was silent for longest. */
+/** Connections at once; for a further one that is closed which never asked, or was silent for longest. */
 export const XDS_CONNECTIONS_MAX = 2 * XDS_STREAMS_MAX;
 
 /** Names that all streams together may follow, of each type; further ones are not answered. */
@@ -156,8 +156,8 @@ export class XdsServer {
     const grpc = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
     const door = this.#door = createServer({ noDelay: true }, (socket) => {
       if (!this.#places.take(socket)) return;
-      const { remoteAddress = "", remotePort = 0 } = socket;
-      const peer = formatAddress({ hostname: remoteAddress, port: remotePort });
+      // As gRPC puts it together: without brackets also where it is one of IPv6.
+      const peer = `${socket.remoteAddress}:${socket.remotePort}`;
       this.#sockets.set(peer, socket);
       socket.on("close", () => this.#sockets.delete(peer));
       grpc.injectConnection(socket);
