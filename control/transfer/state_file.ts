@@ -104,7 +104,14 @@ export interface HeldState {
   readonly rules: readonly Rule[];
   readonly silences: readonly Silence[];
   readonly webhooks: readonly WebhookSettings[];
+  /** All of them; those who log in by a provider come by the provider, and stay out of files. */
   readonly users: readonly User[];
+}
+
+/** Users that a file may hold. */
+export function filedUsers({ users }: HeldState): StateUser[] {
+  return users.filter(({ login }) => login === "password")
+    .map(({ name, role, isDisabled }) => ({ name, role, isDisabled }));
 }
 
 /** A silence by the title of its rule; one whose rule is gone belongs to none. */
@@ -157,7 +164,7 @@ function moduleEntries({ routes, texts }: HeldState): unknown[] {
 
 /** What a system holds, as a file: the same text for the same state. */
 export function formatStateFile(held: HeldState): string {
-  const { scaling, rules, silences, webhooks, users } = held;
+  const { scaling, rules, silences, webhooks } = held;
   return `${
     layOut({
       format: STATE_FORMAT,
@@ -168,8 +175,7 @@ export function formatStateFile(held: HeldState): string {
       silences: silences.map((one) => stateSilence(one, rules))
         .toSorted(byText(({ endsAt, why }) => `${endsAt} ${why}`)),
       webhooks: webhooks.map(({ id: _id, ...hook }) => hook).toSorted(byText(({ title }) => title)),
-      users: users.map(({ name, role, isDisabled }) => ({ name, role, isDisabled }))
-        .toSorted(byText(({ name }) => name)),
+      users: filedUsers(held).toSorted(byText(({ name }) => name)),
     }, "")
   }\n`;
 }

@@ -170,6 +170,22 @@ test("a rule of scaling is refused that no system would take, before anything is
   assert.deepEqual(refused({ driver: "webhook", webhook: "Fleet" }, hooks), []);
 });
 
+test("who logs in by a provider is in no file, and a file that names them is refused", () => {
+  const [ann] = HELD.users;
+  const held: HeldState = { ...HELD, users: [ann, { ...ann, name: "zoe", login: "provider" }] };
+  const text = formatStateFile(held);
+  assert.equal(text, formatStateFile(HELD));
+  assert.deepEqual(linesOf(held, text), []);
+  const users = [{ name: "ann", role: "admin" }, { name: "zoe", role: "viewer" }];
+  const wanted = read(JSON.stringify({ format: "lars-state/1", users }));
+  for (const prune of [false, true]) {
+    assert.deepEqual(refusedAs(held, wanted, prune), [
+      'User "zoe" logs in by a provider here, and cannot be added with a password: leave it out',
+    ]);
+  }
+  assert.deepEqual(refusedAs(HELD, wanted), []);
+});
+
 test("what an import removes serves nothing else in it", () => {
   const [chat] = HELD.webhooks;
   const [scale] = HELD.scaling;

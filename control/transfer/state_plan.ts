@@ -12,6 +12,7 @@ import {
 import { scaleRuleFaults } from "../scaling/scale_faults.ts";
 import type { Rule } from "../schemas.ts";
 import {
+  filedUsers,
   type HeldState,
   type StateScale,
   stateScale,
@@ -169,10 +170,7 @@ export function planState(held: HeldState, wanted: WantedState, wallMs: number):
       ({ title }) => title,
     ),
     users: planItems<StateUser>(
-      held.users.map(({ name, role, isDisabled }) => ({
-        id: 0,
-        value: { name, role, isDisabled },
-      })),
+      filedUsers(held).map((value) => ({ id: 0, value })),
       wanted.users,
       ({ name }) => name,
     ),
@@ -232,6 +230,10 @@ export function refusedOf(
     ),
     ...refusedScaling(plan.scaling, scalingWebhooks(plan, wanted, held, options)),
     ...refusedRemovals(plan, wanted, held, options),
+    ...plan.users.added.filter(({ name }) => held.users.some((user) => user.name === name))
+      .map(({ name }) =>
+        `User "${name}" logs in by a provider here, and cannot be added with a password: leave it out`
+      ),
   ];
 }
 
