@@ -7,6 +7,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openStore, type Store } from "../sql/mod.ts";
+import type { Script, SqlRow } from "../sql/drivers/sql_script.ts";
+import { openDriver } from "../sql/open_store.ts";
 import { addNodes, agentFlags, nodeOf } from "./support/fleet.ts";
 import { noTestDatabaseReason, withTestDatabase } from "./support/mariadb.ts";
 import { type Ended, type Processes, withProcesses } from "./support/processes.ts";
@@ -177,6 +179,33 @@ test("from an embedded database into another", TIMEOUT, async () => {
   await withProcesses(async (processes) => {
     const [from, to] = ["one", "two"].map((name) => `sqlite:${processes.directory}/${name}.db`);
     await backAndForth(processes, from, to);
+  });
+});
+
+test("a database that is in use is left alone, its older schema too", TIMEOUT, async () => {
+  await withProcesses(async (processes) => {
+    const url = `sqlite:${processes.directory}/old.db`;
+    const store = await openStore(url);
+    await store.migrate();
+    await addNodes(store, 7, 1, [nodeOf(1)]);
+    await store.close();
+    const file = join(processes.directory, "lars.gz");
+    await larsOk(processes, "backup", file, "--store", url);
+    const driver = await openDriver(url);
+    try {
+      await driver.run(function* (): Script<void> {
+        yield { sql: "DROP TABLE ReportGap" };
+      });
+      const refused = await lars(processes, "restore", file, "--store", url);
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, /is in use, table RouteData has rows: give --replace/);
+      const tables = await driver.run(function* (): Script<readonly SqlRow[]> {
+        return yield { sql: "SELECT name FROM sqlite_master WHERE name = 'ReportGap'" };
+      });
+      assert.deepEqual(tables, []);
+    } finally {
+      await driver.close();
+    }
   });
 });
 

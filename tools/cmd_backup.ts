@@ -10,11 +10,13 @@ import { runtime } from "../reactor/runtime/mod.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import type { BackupProgress, RestoreResult } from "../sql/backup/backup.ts";
 import type { BackupHead } from "../sql/backup/backup_format.ts";
+import { parseStoreUrl } from "../sql/drivers/store_url.ts";
 import { CommandError, UsageError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import { makeStoreFolder } from "./cmd_sql.ts";
 import {
   addStoreOptions,
+  isThere,
   type StoreFlags,
   storeUrlOf,
   withDriver,
@@ -126,7 +128,7 @@ async function backUp(file: string, flags: BackupFlags): Promise<void> {
 }
 
 async function restore(file: string, flags: RestoreFlags): Promise<void> {
-  const { BackupReader, restoreBackup } = await import("../sql/backup/backup.ts");
+  const { BackupReader, refuseUsed, restoreBackup } = await import("../sql/backup/backup.ts");
   const { sha256, withLines } = await import("./backup_file.ts");
   const progress = new ProgressLines();
   const onProgress = (one: BackupProgress): void => progress.note(one);
@@ -137,6 +139,10 @@ async function restore(file: string, flags: RestoreFlags): Promise<void> {
       return { head: reader.head };
     }
     if (flags.replace === true) await askToReplace(file, flags);
+    // What is left alone keeps its schema too.
+    else if (isThere(storeUrlOf(flags))) {
+      await withDriver(flags, (driver) => refuseUsed(driver, (make) => driver.run(make)));
+    }
     // Before, for the tables; and after, for the rows that a younger schema begins with.
     await migrate(flags);
     const result = await withDriver(
@@ -185,15 +191,11 @@ async function askToReplace(file: string, flags: RestoreFlags): Promise<void> {
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const question = `Everything in ${labelOf(flags)} goes, and ${file} comes. Type yes: `;
+    const { label } = parseStoreUrl(storeUrlOf(flags));
+    const question = `Everything in ${label} goes, and ${file} comes. Type yes: `;
     if ((await terminal.question(question)).trim() === "yes") return;
   } finally {
     terminal.close();
   }
   throw new CommandError("Nothing was changed");
-}
-
-/** The URL without its password. */
-function labelOf(flags: RestoreFlags): string {
-  return storeUrlOf(flags).replace(/(\/\/[^:@/]*):[^@]*@/, "$1@");
 }

@@ -56,9 +56,13 @@ export function addStoreOptions(command: Command): Command {
     );
 }
 
+/** Flags of commands that were warned: one that opens the database again need not be told again. */
+const WARNED = new WeakSet<StoreFlags>();
+
 /** Warns of a password among the arguments: every user of the host sees it. */
-export function warnOfPassword({ store = "" }: StoreFlags): void {
-  if (!showsPassword(store)) return;
+export function warnOfPassword(flags: StoreFlags): void {
+  if (!showsPassword(flags.store ?? "") || WARNED.has(flags)) return;
+  WARNED.add(flags);
   warningLine(
     "everybody on this host can see the password in --store: give --store @FILE, a file that " +
       `holds the URL, or ${STORE_VARIABLE}`,
@@ -148,12 +152,16 @@ export async function withDriver<T>(
   }
 }
 
+/** False for an embedded database whose file does not exist; whoever opens it would make it. */
+export function isThere(url: string): boolean {
+  return !url.startsWith("sqlite:") || existsSync(url.slice("sqlite:".length));
+}
+
 /** @throws {CommandError} when an embedded database does not exist. */
 function requireFile(url: string): void {
-  const path = url.startsWith("sqlite:") ? url.slice("sqlite:".length) : undefined;
-  if (path === undefined || existsSync(path)) return;
+  if (isThere(url)) return;
   throw new CommandError(
-    `There is no database at ${path}: name one with --store or --data, ` +
+    `There is no database at ${url.slice("sqlite:".length)}: name one with --store or --data, ` +
       "or make one with `lars up` or `lars sql migrate`",
   );
 }

@@ -216,6 +216,22 @@ export class BackupReader {
   }
 }
 
+/**
+ * Looks whether a database, of any schema, holds anything.
+ *
+ * @throws {BackupError} when it does.
+ */
+export async function refuseUsed(
+  { dialect, label }: Driver,
+  run: SnapshotRun,
+): Promise<void> {
+  const used = await run(() => usedTableScript(dialect));
+  if (used === undefined) return;
+  throw new BackupError(
+    `${label} is in use, table ${used} has rows: give --replace to put the file in their place`,
+  );
+}
+
 /** What became of a restore. */
 export interface RestoreResult {
   readonly rows: number;
@@ -235,14 +251,9 @@ export async function restoreBackup(
   reader: BackupReader,
   replace: boolean,
 ): Promise<RestoreResult> {
-  const { dialect, label } = driver;
+  const { dialect } = driver;
   return await driver.load(async (run) => {
-    const used = await run(() => usedTableScript(dialect));
-    if (used !== undefined && !replace) {
-      throw new BackupError(
-        `${label} is in use, table ${used} has rows: give --replace to put the file in their place`,
-      );
-    }
+    if (!replace) await refuseUsed(driver, run);
     const before = await run(() => serverStateScript());
     const targets = await run(() => emptyScript(dialect, reader.head.tables));
     const rows = await reader.read(async ({ name }, some) => {
