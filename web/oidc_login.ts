@@ -2,7 +2,7 @@
 
 import * as client from "openid-client";
 import { isLoopback } from "../reactor/address.ts";
-import { messageOf } from "../reactor/errors.ts";
+import { messageOf, StoreError } from "../reactor/errors.ts";
 import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { AccessService } from "../control/access/access_service.ts";
@@ -178,7 +178,8 @@ export class OidcLogin {
   /** Back to the login page, which says why by a word that it knows. */
   #refused(error: unknown, address: string): Response {
     const isKnown = error instanceof LoginFaultError;
-    const fault: LoginFault = isKnown ? error.fault : "refused";
+    const unknown = error instanceof StoreError ? "store-away" : "refused";
+    const fault: LoginFault = isKnown ? error.fault : unknown;
     // Anybody may come back with anything, as often as they like.
     const held = this.#logLimiter.admit(fault);
     if (held !== undefined) {

@@ -1,20 +1,41 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { AccessService } from "../control/access/access_service.ts";
 import { type LogFields, silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
-import { OIDC_RETURN_PATH, OidcLogin } from "./oidc_login.ts";
+import { StoreError } from "../reactor/errors.ts";
+import { OIDC_RETURN_PATH, OidcLogin, type OidcLoginOptions } from "./oidc_login.ts";
+
+function loginWith(own: Pick<OidcLoginOptions, "access" | "clock" | "log">): OidcLogin {
+  return new OidcLogin({
+    ...{ ...own, secureCookie: true, issuer: new URL("https://login.example.org") },
+    ...{ clientId: "lars", clientSecret: undefined, scopes: "openid" },
+    rules: { nameClaim: "name", groupsClaim: "groups", roles: new Map() },
+    consoleUrl: new URL("https://lars.example.org"),
+  });
+}
+
+test("a database that is away is not said to be the provider's refusal", async () => {
+  const errors: string[] = [];
+  const clock = new ManualClock();
+  const away = new StoreError("The database does not answer", true);
+  const login = loginWith({
+    ...{ clock, access: { loginByIdentity: () => Promise.reject(away) } as never },
+    log: { ...silentLogger, error: (_message, fields) => errors.push(String(fields?.error)) },
+  });
+  const begun = { state: "s", nonce: "n", verifier: "v", to: "/", untilMs: clock.wallMs() + 1000 };
+  const headers = { Cookie: `lars_oidc=${btoa(JSON.stringify(begun)).replaceAll("=", "")}` };
+  const request = new Request(`https://lars.example.org${OIDC_RETURN_PATH}?code=x`, { headers });
+  const response = await login.answer(request, "192.0.2.1");
+  assert.equal(response?.headers.get("Location"), "/#login=store-away");
+  assert.deepEqual(errors, ["The database does not answer"]);
+});
 
 test("who comes back from no login is sent to the login page, and cannot fill the log", async () => {
   const clock = new ManualClock();
   const lines: LogFields[] = [];
-  const login = new OidcLogin({
-    ...{ clock, access: {} as AccessService, secureCookie: true },
+  const login = loginWith({
+    ...{ clock, access: {} as never },
     log: { ...silentLogger, warn: (_message, fields) => lines.push(fields ?? {}) },
-    issuer: new URL("https://login.example.org"),
-    ...{ clientId: "lars", clientSecret: undefined, scopes: "openid" },
-    rules: { nameClaim: "name", groupsClaim: "groups", roles: new Map() },
-    consoleUrl: new URL("https://lars.example.org"),
   });
   const comeBack = (): Promise<Response | undefined> =>
     login.answer(

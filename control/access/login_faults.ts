@@ -19,6 +19,7 @@ export const LOGIN_FAULTS = {
     "again.",
   refused: "The provider did not let you in. The log of this console says why.",
   unreachable: "The provider cannot be reached. Try again; who has a password can log in with it.",
+  "store-away": "This console cannot use its database now, which is no fault of yours. Try again.",
   "too-many": "Too many logins from your address failed. Wait a minute, then try again.",
 } as const;
 
