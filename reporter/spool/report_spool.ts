@@ -1,7 +1,7 @@
 // Core. The spool of the reporter: what arrives goes to disk, what is left of an earlier run into SQL.
 
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
-import { messageOf } from "../../reactor/errors.ts";
+import { messageOf, StoreError } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import type { Rng } from "../../reactor/time/rng.ts";
 import type { SessionMark } from "../../sql/results/call_history.ts";
@@ -182,6 +182,8 @@ export class ReportSpool implements SpoolRecounts {
       const after = this.#log.storedTo;
       const files = this.#log.filesAfter(after);
       await this.#replay.write({ id: this.#log.id, files, session, after, upTo });
+      // Not counted: a bucket that is written now would say that it is.
+      if (this.#isEnded) throw new StoreError("The spool is closed", true);
       if (this.#recounts.get(session) === upTo) this.#recounts.delete(session);
     }
   }

@@ -107,36 +107,84 @@ test("a sender that moves while its reports are on disk alone loses none", async
   assert.deepEqual(lab.doubles(), []);
 });
 
-test("a module of any number of nodes, from a sender that keeps nothing, is read again whole", async () => {
-  const clock = new ManualClock(0, 1_700_000_000_000);
-  const disk = new FakeDisk();
-  const open = async (): Promise<ReportSpool> => {
+/** A spool alone, under a clock of its own. */
+class SpoolBench {
+  readonly clock = new ManualClock(0, 1_700_000_000_000);
+  readonly disk = new FakeDisk();
+  readonly database = new LabDatabase();
+  readonly #rng = seededRng(1);
+
+  async open(): Promise<ReportSpool> {
+    const { clock, disk, database } = this;
     const opening = ReportSpool.open({
-      ...{ clock, log: silentLogger, rng: seededRng(1), label: "lab", history: true },
-      ...{ disk: disk.handle(() => true), store: new LabDatabase() },
+      ...{ clock, log: silentLogger, rng: this.#rng, label: "lab", history: true },
+      ...{ disk: disk.handle(() => true), store: database },
       ...{ bytesMax: 1e8, keysMax: 100_000, onLeftRows: () => {} },
       sessions: new KeptSessions({
         ...{ clock, lookUp: () => Promise.resolve(new Map()) },
         ...{ tell: () => {}, sendAgain: () => {}, onForgotten: () => {} },
       }),
     });
-    let isOpen = false;
-    void opening.then(() => isOpen = true);
-    for (let i = 0; i < 1_000 && !isOpen; i++) {
-      clock.advance(1);
+    return await this.during(opening);
+  }
+
+  /** Lets time pass until something has ended. */
+  async during<T>(work: Promise<T>): Promise<T> {
+    let isOver = false;
+    void work.finally(() => isOver = true);
+    for (let i = 0; i < 10_000 && !isOver; i++) {
+      this.clock.advance(1);
       await Promise.resolve();
     }
-    return await opening;
+    return await work;
+  }
+
+  /** Calls counted of all nodes. */
+  get counted(): number {
+    return [...this.database.counts.values()].reduce((sum, count) => sum + count, 0);
+  }
+}
+
+const NODE_ROW: ReportedRow = {
+  ...{ modId: 1, cmdId: 1, ip: 1, port: 80, caller: 9, ts: 5, peer: 1 },
+  ...{ succCount: 1, errCount: 0, overload: false },
+};
+
+test("a stop in the middle of what an earlier run has left takes nothing off the disk", async () => {
+  const bench = new SpoolBench();
+  const first = await bench.open();
+  for (let bucket = 0; bucket < 10; bucket++) {
+    first.add([NODE_ROW], [{ succ: 1, err: 0, timed: 0, timeMs: 0, refused: 0 }]);
+    bench.clock.advance(10_000);
+  }
+  await bench.during(first.end());
+  const second = await bench.open();
+  const write = bench.database.writeMarkedHistory.bind(bench.database);
+  let ending: Promise<unknown> | undefined;
+  bench.database.writeMarkedHistory = (bucket) => {
+    if (bench.counted === 4) ending = second.end();
+    return write(bucket);
   };
+  await bench.during(second.replay(() => () => true));
+  await bench.during(ending ?? Promise.reject(new Error("it was not stopped")));
+  assert.equal(bench.counted, 5);
+  const third = await bench.open();
+  await bench.during(third.replay(() => () => true));
+  assert.equal(bench.counted, 10);
+  assert.equal(bench.disk.files.size, 0);
+});
+
+test("a module of any number of nodes, from a sender that keeps nothing, is read again whole", async () => {
+  const bench = new SpoolBench();
   const most = Number.MAX_SAFE_INTEGER;
   const rows = Array.from({ length: 5_000 }, (_, index): ReportedRow => ({
     ...{ modId: 1, cmdId: 1, ip: 0xff00_0000 + index, port: 65_535, caller: 9, ts: 5, peer: 1 },
     ...{ succCount: 0xffff_ffff, errCount: 0xffff_ffff, overload: true },
     ...{ succTotal: most, errTotal: most, timedTotal: most, timeMsTotal: most },
   }));
-  const spool = await open();
+  const spool = await bench.open();
   const gains = { succ: most, err: most, timed: most, timeMs: most, refused: 0 };
   spool.add(rows, rows.map(() => gains));
   await spool.flush();
-  assert.equal((await open()).leftRows.length, rows.length);
+  assert.equal((await bench.open()).leftRows.length, rows.length);
 });

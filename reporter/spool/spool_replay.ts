@@ -103,7 +103,8 @@ export class SpoolReplay {
     for (let failures = 0; !this.#stopped;) {
       try {
         await this.write(range);
-        return true;
+        // A stop ends it in the middle, and what is behind that must stay on disk.
+        return !this.#stopped;
       } catch (error) {
         const isLater = error instanceof MovedError ||
           (error instanceof StoreError && error.transient);
