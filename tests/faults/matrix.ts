@@ -30,7 +30,7 @@ export type FaultKind = (typeof FAULT_KINDS)[number];
 
 /** What a test needs of the machine, beside the runtime. */
 export type FaultNeed =
-  | "root"
+  | "mounts"
   | "mariadb"
   | "galera"
   | "faketime"
@@ -377,7 +377,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     id: "G25",
     promise: "disk full or read-only: services go on, with at most one alarm a minute",
     faults: ["disk full"],
-    checks: [{ file: `${OWN}scarce_test.ts`, title: "a full disk", needs: ["root"] }],
+    checks: [{ file: `${OWN}scarce_test.ts`, title: "a full disk", needs: ["mounts"] }],
   },
   {
     id: "G26",

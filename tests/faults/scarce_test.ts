@@ -1,9 +1,8 @@
 // Disks, processors and memory run short: services go on with what there is, and say so.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { RelayClient } from "../../api/mod.ts";
 import { faultSeconds, figure, timeFigure } from "../support/figure.ts";
@@ -21,7 +20,7 @@ import {
   WireCaller,
   WireConnection,
 } from "../support/wire_client.ts";
-import { MEMORY_GROUPS, reasonAgainst } from "./needs.ts";
+import { MemoryGroup, reasonAgainst } from "./needs.ts";
 
 const SECONDS = faultSeconds();
 const SLOW = { timeout: 120_000 + 4000 * SECONDS };
@@ -40,7 +39,7 @@ function alarms({ stderr }: TestProcess): number {
 
 test("a full disk: dns, reporter and agent go on, and each says so once a minute at most", {
   ...SLOW,
-  skip: reasonAgainst(["root"]) ?? false,
+  skip: reasonAgainst(["mounts"]) ?? false,
 }, () =>
   withStoredNode(async ({ processes, url, store }) => {
     const folder = join(processes.directory, "small");
@@ -134,59 +133,60 @@ test(
     }),
 );
 
-/** Words that run a program with so much memory at most. */
-function withMemory(name: string, megabytes: number): string[] {
-  const isFirst = MEMORY_GROUPS?.endsWith("/memory") === true;
-  const group = `${MEMORY_GROUPS}/lars-${process.pid}-${name}`;
-  mkdirSync(group, { recursive: true });
-  writeFileSync(
-    join(group, isFirst ? "memory.limit_in_bytes" : "memory.max"),
-    String(megabytes * 2 ** 20),
-  );
-  return ["sh", "-c", `echo $$ > ${group}/cgroup.procs; exec "$@"`, "sh"];
-}
-
 const MEGABYTES = 192;
+
+async function strangersAndSilentPeers(
+  { processes, url, store }: Parameters<Parameters<typeof withStoredNode>[0]>[0],
+  dnsWrapper: string[],
+  agentWrapper: string[],
+): Promise<void> {
+  await addNodes(store, 2, 2, Array.from({ length: 4000 }, (_, index) => nodeOf(index)));
+  const dns = await processes.start("dns", ["--reactor-port=0", `--store=${url}`], {
+    wrapper: dnsWrapper,
+  });
+  const agent = await processes.start("agent", [
+    ...agentFlags(processes, [dns.port()], [dns.port()]),
+  ], { wrapper: agentWrapper });
+  const caller = await WireCaller.open(agent.port());
+  await caller.untilHost(1, 1);
+  const silent: WireConnection[] = [];
+  for (let i = 0; i < 20; i++) {
+    const peer = await WireConnection.open(dns.port());
+    peer.pause();
+    for (let asked = 0; asked < 200; asked++) peer.askRoute(2, 2);
+    silent.push(peer);
+  }
+  const stranger = await WireCaller.open(agent.port());
+  const count = 20_000;
+  for (let i = 0; i < count; i++) {
+    stranger.sendRaw(frameBytes(Id.GetHostRequest, getHostRequest(9, 1000 + i, 2)), i % 3);
+    if (i % 100 === 0) assert.equal((await caller.getHost(1, 1)).retCode, 0, `after ${i}`);
+  }
+  const [ofDns, ofAgent] = await Promise.all(
+    [dns, agent].map(async (one) => Math.round((await one.residentBytes() ?? 0) / 2 ** 20)),
+  );
+  figure(
+    `limit ${MEGABYTES} MB: ${count} made-up modules, 20 peers that never read 4,000 answers ` +
+      `of 56 KB; dns ${ofDns} MB, agent ${ofAgent} MB, both alive`,
+  );
+  assert.ok(dns.alive && agent.alive, `${dns.exitCode} ${agent.exitCode}`);
+  for (const peer of silent) peer.close();
+  stranger.close();
+  caller.close();
+}
 
 test("little memory: made-up modules and peers that never read end neither agent nor dns", {
   ...SLOW,
   skip: reasonAgainst(["cgroups"]) ?? false,
-}, () =>
-  withStoredNode(async ({ processes, url, store }) => {
-    await addNodes(store, 2, 2, Array.from({ length: 4000 }, (_, index) => nodeOf(index)));
-    const dns = await processes.start("dns", ["--reactor-port=0", `--store=${url}`], {
-      wrapper: withMemory("dns", MEGABYTES),
-    });
-    const agent = await processes.start("agent", [
-      ...agentFlags(processes, [dns.port()], [dns.port()]),
-    ], { wrapper: withMemory("agent", MEGABYTES) });
-    const caller = await WireCaller.open(agent.port());
-    await caller.untilHost(1, 1);
-    const silent: WireConnection[] = [];
-    for (let i = 0; i < 20; i++) {
-      const peer = await WireConnection.open(dns.port());
-      peer.pause();
-      for (let asked = 0; asked < 200; asked++) peer.askRoute(2, 2);
-      silent.push(peer);
-    }
-    const stranger = await WireCaller.open(agent.port());
-    const count = 20_000;
-    for (let i = 0; i < count; i++) {
-      stranger.sendRaw(frameBytes(Id.GetHostRequest, getHostRequest(9, 1000 + i, 2)), i % 3);
-      if (i % 100 === 0) assert.equal((await caller.getHost(1, 1)).retCode, 0, `after ${i}`);
-    }
-    const [ofDns, ofAgent] = await Promise.all(
-      [dns, agent].map(async (one) => Math.round((await one.residentBytes() ?? 0) / 2 ** 20)),
-    );
-    figure(
-      `limit ${MEGABYTES} MB: ${count} made-up modules, 20 peers that never read 4,000 answers ` +
-        `of 56 KB; dns ${ofDns} MB, agent ${ofAgent} MB, both alive`,
-    );
-    assert.ok(dns.alive && agent.alive, `${dns.exitCode} ${agent.exitCode}`);
-    for (const peer of silent) peer.close();
-    stranger.close();
-    caller.close();
-  }));
+}, async () => {
+  const groups = ["dns", "agent"].map((name) => new MemoryGroup(name, MEGABYTES));
+  const [ofDns, ofAgent] = groups.map(({ wrapper }) => wrapper);
+  try {
+    await withStoredNode((given) => strangersAndSilentPeers(given, ofDns, ofAgent));
+  } finally {
+    for (const group of groups) group.remove();
+  }
+});
 
 /** From now on each fsync of a process takes 200 ms. */
 async function slowFsync(processes: Processes, { pid }: TestProcess): Promise<void> {
