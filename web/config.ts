@@ -2,7 +2,7 @@
 
 import { authSettings, storeSettings } from "../daemon/settings/common_settings.ts";
 import { Section, type SettingsTable } from "../daemon/settings/settings.ts";
-import { type Address, parseAddress } from "../reactor/address.ts";
+import { type Address, formatAddress, parseAddress } from "../reactor/address.ts";
 import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 
@@ -105,15 +105,20 @@ export const RELAYS_MAX = 64;
 
 /** Addresses of relays, each once. @throws {ConfigError} */
 export function relayAddresses(list: string): Address[] {
-  const texts = new Set(list.split(/[\s,]+/).filter((text) => text !== ""));
-  if (texts.size > RELAYS_MAX) {
-    throw new ConfigError(`[web] relays must name at most ${RELAYS_MAX}: it names ${texts.size}`);
-  }
+  const texts = list.split(/[\s,]+/).filter((text) => text !== "");
+  const relays = new Map<string, Address>();
   try {
-    return [...texts].map((text) => parseAddress(text, DEFAULT_PORTS.relay));
+    for (const text of texts) {
+      const address = parseAddress(text, DEFAULT_PORTS.relay);
+      relays.set(formatAddress(address), address);
+    }
   } catch (error) {
     throw new ConfigError(`[web] relays: ${messageOf(error)}`, { cause: error });
   }
+  if (relays.size > RELAYS_MAX) {
+    throw new ConfigError(`[web] relays must name at most ${RELAYS_MAX}: it names ${relays.size}`);
+  }
+  return [...relays.values()];
 }
 
 /** Names of a list, in lower case. */
