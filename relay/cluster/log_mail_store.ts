@@ -210,7 +210,7 @@ export class LogMailStore implements MailStore, MailChanges {
   }
 
   async take(name: string, seq: number): Promise<number> {
-    return await this.#edit(name, (box) => {
+    return await this.#endSome(name, (box) => {
       if (seq > box.lastSeq) return undefined;
       const places: number[] = [];
       for (const place of box.waiting.keys()) if (place <= seq) places.push(place);
@@ -220,7 +220,7 @@ export class LogMailStore implements MailStore, MailChanges {
 
   async expire(name: string, seqs: readonly number[]): Promise<number> {
     if (seqs.length === 0) return 0;
-    return await this.#edit(name, (box) => {
+    return await this.#endSome(name, (box) => {
       return endEntry(box, seqs.filter((seq) => box.waiting.has(seq)), true);
     });
   }
@@ -307,6 +307,19 @@ export class LogMailStore implements MailStore, MailChanges {
     if (puts.length === 0) return undefined;
     const { name, lastSeq, takenSeq } = box;
     return { name, last: lastSeq + puts.length, taken: takenSeq, puts, ends: [] };
+  }
+
+  /** An edit that puts nothing: it is never refused for want of room, but has to wait for some. */
+  async #endSome(
+    name: string,
+    make: (box: IndexedBox) => Edit | undefined,
+  ): Promise<number> {
+    try {
+      return await this.#edit(name, make);
+    } catch (error) {
+      if (!(error instanceof LogFullError)) throw error;
+      throw storeError(`Mailbox ${name} could not be changed`, error);
+    }
   }
 
   /**

@@ -164,6 +164,34 @@ test("log mail store: a full log refuses messages and is told apart from one tha
   assert.deepEqual(await put(store, mail("2")), ["stored 2"]);
 });
 
+test("mail room: what is taken while the log is full is taken once there is room", async () => {
+  const clock = new ManualClock();
+  const log = new FakeLog(clock);
+  const { store } = newStore(log, clock);
+  const room = new MailRoom({
+    ...{ store, clock, rng: seededRng(1), log: silentLogger, limits: LIMITS },
+    ...{ idWindowMs: 3_600_000, changes: store },
+  });
+  room.start();
+  const outcomes: string[] = [];
+  room.put(mail("1"), (outcome) => void outcomes.push(outcome));
+  await pass(clock, 500);
+  room.begin("box", { takeMail: () => true }, 0);
+  await turns();
+  log.isFull = true;
+  room.taken("box", 1);
+  await pass(clock, 500);
+  room.put(mail("2"), (outcome) => void outcomes.push(outcome));
+  await pass(clock, 10_000);
+  assert.deepEqual(outcomes, ["stored", "full"]);
+  assert.equal((await store.totals()).waiting, 1);
+  log.isFull = false;
+  await pass(clock, 5_000);
+  assert.equal((await store.totals()).waiting, 0);
+  await room.close();
+  store.close();
+});
+
 test("log mail store: a log that was made anew is not believed to be the same", async () => {
   const clock = new ManualClock();
   const log = new FakeLog(clock);
