@@ -233,6 +233,7 @@ export class Broker {
   giveBack(worker: BrokerWorker, task: number, status: RelayStatus): void {
     const request = this.#tasks.get(task);
     if (request === undefined || request.worker !== worker) return;
+    if (status === RelayStatus.WorkerLost) this.#lostCount++;
     this.#judge(request, WorkOutcome.Failed);
     this.#forget(request);
     this.#answer(request, status);

@@ -182,6 +182,20 @@ test("broker: one that waits for a worker and one that has none both end in time
   assert.equal(broker.replies.refusals.unknown, 1);
 });
 
+test("broker: a request that a worker gives back ends with its reason, once, and is counted", () => {
+  const { broker } = setUp();
+  const client = new TestClient(broker);
+  const worker = new TestWorker(broker, 9);
+  const reasons = [RelayStatus.WorkerLost, RelayStatus.Full];
+  reasons.forEach(() => client.ask());
+  for (const [index, status] of [...reasons.entries(), ...reasons.entries()]) {
+    broker.giveBack(worker.worker, worker.tasks[index].task, status);
+  }
+  assert.deepEqual(client.statuses, reasons);
+  const { requests_lost_with_worker, requests_at_workers } = broker.stats();
+  assert.deepEqual([requests_lost_with_worker, requests_at_workers], [1, 0]);
+});
+
 test("broker: a late answer is dropped and counted when nobody asked for such", () => {
   const { broker, clock } = setUp();
   const client = new TestClient(broker);
