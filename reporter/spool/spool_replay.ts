@@ -59,8 +59,12 @@ export interface SpoolReplayOptions {
   oldestMs(): number;
 }
 
-/** Somebody else has written reports of these senders meanwhile. */
-class MovedError extends Error {}
+/** Transient, for whoever tries again by himself: the next try finds what was written. */
+class MovedError extends StoreError {
+  constructor() {
+    super("Somebody else has written reports of the same senders meanwhile", true);
+  }
+}
 
 /** Reports of the same ten seconds. */
 interface Piece {
@@ -106,9 +110,7 @@ export class SpoolReplay {
         // A stop ends it in the middle, and what is behind that must stay on disk.
         return !this.#stopped;
       } catch (error) {
-        const isLater = error instanceof MovedError ||
-          (error instanceof StoreError && error.transient);
-        if (!isLater) throw error;
+        if (!(error instanceof StoreError) || !error.transient) throw error;
         failures = error instanceof MovedError ? 0 : failures + 1;
       }
       const limitMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.max(0, failures - 1));
