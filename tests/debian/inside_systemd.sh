@@ -49,13 +49,16 @@ int main() {
 }
 C
 c++ /tmp/caller.cpp -llarsclient -pthread -o /tmp/caller || fail "a caller of the original does not compile"
-ask() { touch /tmp/asking; /tmp/caller > /tmp/asked & caller=$!; }
+# It waits long, as those of the original do, which wait without end.
+ask() { touch /tmp/asking; LARS_AGENT_DEADLINE_MS=60000 /tmp/caller > /tmp/asked & caller=$!; }
 answered() {
   rm /tmp/asking; wait "$caller"
   read -r asked failed < /tmp/asked
   [ "$failed" = 0 ] && [ "$asked" -gt 20 ] || fail "$1: of $asked calls $failed failed"
 }
 
+# Else a new agent knows no module until it has asked dns, and says so to callers.
+until_holds 60 test -s /var/lib/lars-agent/routes.cache || fail "the agent keeps no routes"
 ask; before=$(main_pid agent); kill -9 "$before"
 until_holds 60 is_another agent "$before" || fail "a killed agent is not started again"
 until_holds 60 has_node 1 9001 || fail "the agent has no node after it was killed"
