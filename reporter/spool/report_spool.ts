@@ -205,7 +205,8 @@ export class ReportSpool implements SpoolRecounts {
   async #drop({ name, bytes, fault }: FoundFile): Promise<void> {
     const { disk, log } = this.#options;
     try {
-      if (fault !== undefined && !fault.isTorn) {
+      const isDamaged = fault !== undefined && !fault.isTorn;
+      if (isDamaged || this.#replay.isUnread(name)) {
         log.info("A damaged file of the spool is kept", { kept: await disk.setAside(name) });
       } else {
         await disk.remove(name);

@@ -146,7 +146,7 @@ class SpoolBench {
     let isOver = false;
     void work.finally(() => isOver = true);
     for (let i = 0; i < 10_000 && !isOver; i++) {
-      this.clock.advance(1);
+      this.clock.advance(10);
       await Promise.resolve();
     }
     return await work;
@@ -185,6 +185,20 @@ test("a stop in the middle of what an earlier run has left takes nothing off the
   await bench.during(third.replay(() => () => true));
   assert.equal(bench.counted, 10);
   assert.equal(bench.disk.files.size, 0);
+});
+
+test("a file that cannot be read is tried again, and kept when it never can", async () => {
+  for (const [faults, counted, left] of [[3, 1, []], [Infinity, 0, ["damaged.bad"]]] as const) {
+    const bench = new SpoolBench();
+    const first = await bench.open();
+    first.add([NODE_ROW], [{ succ: 1, err: 0, timed: 0, timeMs: 0, refused: 0 }]);
+    await bench.during(first.end());
+    const second = await bench.open();
+    bench.disk.readFaults = faults;
+    await bench.during(second.replay(() => () => true));
+    assert.equal(bench.counted, counted);
+    assert.deepEqual([...bench.disk.files.keys()], left);
+  }
 });
 
 test("a module of any number of nodes, from a sender that keeps nothing, is read again whole", async () => {

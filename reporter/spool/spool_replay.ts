@@ -28,6 +28,9 @@ const STEP_ROWS = 5_000;
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 10_000;
 
+/** Tries to read a file before it is given up: others may have all descriptors for a while. */
+const READ_TRIES_MAX = 6;
+
 /** What is read of one spool. */
 export interface SpoolRange {
   readonly id: number;
@@ -77,6 +80,7 @@ export class SpoolReplay {
   readonly #options: SpoolReplayOptions;
   /** Names this writer in the marks. */
   readonly #writer: number;
+  readonly #unread = new Set<string>();
   #number = 0;
   #replayed = 0;
   #skipped = 0;
@@ -103,7 +107,6 @@ export class SpoolReplay {
    * @throws {StoreError} when the database does not take it for good.
    */
   async finish(range: SpoolRange): Promise<boolean> {
-    const { clock, rng } = this.#options;
     for (let failures = 0; !this.#stopped;) {
       try {
         await this.write(range);
@@ -113,10 +116,15 @@ export class SpoolReplay {
         if (!(error instanceof StoreError) || !error.transient) throw error;
         failures = error instanceof MovedError ? 0 : failures + 1;
       }
-      const limitMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.max(0, failures - 1));
-      await sleep(clock, limitMs * (0.5 + 0.5 * rng.next()));
+      await this.#backOff(failures);
     }
     return false;
+  }
+
+  async #backOff(failures: number): Promise<void> {
+    const { clock, rng } = this.#options;
+    const limitMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.max(0, failures - 1));
+    await sleep(clock, limitMs * (0.5 + 0.5 * rng.next()));
   }
 
   /** Writes a spool from where the database says that it ends. May be tried again after a failure. */
@@ -165,14 +173,26 @@ export class SpoolReplay {
   }
 
   async #read(name: string): Promise<Uint8Array> {
-    try {
-      return await this.#options.disk.read(name);
-    } catch (error) {
-      this.#options.log.error("A file of the spool cannot be read: its results are lost", {
-        ...{ name, reason: messageOf(error) },
-      });
-      return new Uint8Array();
+    const { disk, log } = this.#options;
+    for (let tries = 1;; tries++) {
+      try {
+        return await disk.read(name);
+      } catch (error) {
+        if (tries >= READ_TRIES_MAX || this.#stopped) {
+          this.#unread.add(name);
+          log.error("A file of the spool cannot be read: its results do not count", {
+            ...{ name, reason: messageOf(error) },
+          });
+          return new Uint8Array();
+        }
+      }
+      await this.#backOff(tries);
     }
+  }
+
+  /** Whether a file could not be read: it is not to be removed. */
+  isUnread(name: string): boolean {
+    return this.#unread.has(name);
   }
 
   /** Asks how far the senders of a piece are that are not known yet. */

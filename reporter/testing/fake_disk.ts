@@ -7,6 +7,8 @@ export class FakeDisk {
   readonly files = new Map<string, Uint8Array>();
   /** Thrown by each write. */
   fault: Error | undefined;
+  /** So many reads fail. */
+  readFaults = 0;
   /** False: writes wait. */
   isFast = true;
   #waiting: (() => void)[] = [];
@@ -31,7 +33,10 @@ export class FakeDisk {
     return {
       list: () =>
         Promise.resolve([...files.keys()].filter((name) => !name.endsWith(".bad")).sort()),
-      read: (name) => Promise.resolve(files.get(name)?.slice() ?? new Uint8Array()),
+      read: (name) => {
+        if (this.readFaults-- > 0) return Promise.reject(new Error("EMFILE"));
+        return Promise.resolve(files.get(name)?.slice() ?? new Uint8Array());
+      },
       write: async (name, at, bytes) => {
         if (!isAlive()) return await never;
         if (this.fault !== undefined) throw this.fault;
