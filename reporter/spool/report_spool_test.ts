@@ -24,7 +24,18 @@ const eventArbitrary = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       kind: fc.constantFrom(
-        ...["kill", "lose", "up", "away", "forgetful", "slow", "fast", "fail", "mend"] as const,
+        ...[
+          "kill",
+          "stop",
+          "lose",
+          "up",
+          "away",
+          "forgetful",
+          "slow",
+          "fast",
+          "fail",
+          "mend",
+        ] as const,
       ),
       at: fc.nat(1),
     }),
@@ -40,6 +51,7 @@ async function play(lab: SpoolLab, { kind, at }: LabEvent): Promise<void> {
   else if (kind === "toFirst") lab.connect(at, 0);
   else if (kind === "toSecond") lab.connect(at, 1);
   else if (kind === "kill") lab.kill(at);
+  else if (kind === "stop") await lab.stop(at);
   else if (kind === "lose") lab.loseAgent(at);
   else if (kind === "slow") disk.isFast = false;
   else if (kind === "fail") disk.fault = new Error("EIO");

@@ -131,6 +131,12 @@ class LabReporter {
     void this.spool.replay(() => () => true);
   }
 
+  async stop(): Promise<void> {
+    await this.spool?.flush();
+    await this.history.stop(800);
+    await this.spool?.end();
+  }
+
   take(row: ReportedRow): void {
     const { kept } = row;
     if (kept === undefined || this.spool === undefined) return;
@@ -196,6 +202,15 @@ export class SpoolLab {
     this.disks[at].kill();
     for (const agent of this.agents) if (agent.at?.reporter === reporter) agent.at = undefined;
     this.startReporter(at);
+  }
+
+  /** In good order, as far as its time goes, and another one started in its place. */
+  async stop(at: number): Promise<void> {
+    const reporter = this.#reporters[at];
+    for (const agent of this.agents) if (agent.at?.reporter === reporter) this.#leave(agent);
+    void reporter?.stop();
+    for (let i = 0; i < 4; i++) await this.step(500);
+    this.kill(at);
   }
 
   /** With all that it keeps, and another one in its place. */
