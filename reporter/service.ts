@@ -4,7 +4,7 @@ import { formatAddress, formatIpv4 } from "../reactor/address.ts";
 import { HashRing } from "../balancer/picking/hash_ring.ts";
 import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition } from "../daemon/daemon.ts";
-import { StoreError } from "../reactor/errors.ts";
+import { ConfigError, messageOf, StoreError } from "../reactor/errors.ts";
 import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import { setRepeating } from "../reactor/time/clock.ts";
 import type { Metric } from "../daemon/monitor/metrics_text.ts";
@@ -190,13 +190,17 @@ export class ReporterService extends LoopService<
     this.signIn("reporter", address, () => this.#detail());
   }
 
-  /** Reads what an earlier run has left. */
+  /** Reads what an earlier run has left. @throws {ConfigError} when its folder cannot be read. */
   async #openSpool(settings: ReporterSettings): Promise<void> {
     const { clock, rng, log } = this.context;
     const { spoolDir, spoolBytesMax, keysMax, history, listenPort } = settings;
     if (spoolDir === "") return;
     const label = `${spoolDir}/reporter-${listenPort}`;
     const disk = new SpoolFolder(label);
+    await disk.list().catch((error: unknown) => {
+      const reason = messageOf(error);
+      throw new ConfigError(`[reporter] spool_dir cannot be used: ${reason}`, { cause: error });
+    });
     this.#spool = await ReportSpool.open({
       ...{ disk, clock, rng, log, label, keysMax, history },
       ...{ store: this.#stores.history, bytesMax: spoolBytesMax, sessions: this.#sessions },

@@ -8,6 +8,7 @@ import { type RunningService, startDaemon } from "../daemon/daemon.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { encodeReportSession, encodeReportStatusRequest } from "../proto/codec.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
+import { ConfigError } from "../reactor/errors.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import { openStore, type Store } from "../sql/mod.ts";
 import { freePort } from "../tests/support/free_port.ts";
@@ -249,6 +250,15 @@ test("a session without a number is refused: it stands for senders without one",
     await agent.untilEnded();
     assert.equal(service.stats().kept_sessions, 0);
   });
+});
+
+test("a spool_dir that is no folder is said as that, before anything arrives", async () => {
+  const never = (): Promise<void> => assert.fail("it must not start");
+  await assert.rejects(
+    withReporter({ "reporter.spool_dir": "/dev/null" }, never),
+    (error) =>
+      error instanceof ConfigError && error.message.startsWith("[reporter] spool_dir cannot be"),
+  );
 });
 
 test("reporter without history writes none", async () => {
