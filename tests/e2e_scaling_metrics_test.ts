@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ScaleRule, ScaleRuleShape } from "../control/schemas.ts";
+import { skipUnlessLong } from "./support/in_time.ts";
 import { turnsIn, withScaledFleet } from "./support/scaling_fleet.ts";
 import { until } from "./support/until.ts";
 
@@ -23,6 +24,7 @@ const MODULES = [
 
 test("waves by calls at a time and by the time of a call: nodes come and go, no call fails", {
   timeout: 300_000,
+  skip: skipUnlessLong(),
 }, () =>
   withScaledFleet(MODULES, async ({ driver, loads, countOf, stepsOf }) => {
     const running = loads.map((load) => load.run());

@@ -12,6 +12,7 @@ import { describeOption } from "../../tools/command.ts";
 import { printLine } from "../../tools/terminal.ts";
 import { bringMariaDb } from "../support/bring_programs.ts";
 import { HOSTILE_VARIABLE, SECONDS_VARIABLE } from "../support/figure.ts";
+import { JUDGE_TIMES_VARIABLE } from "../support/in_time.ts";
 import { type MariaDb, startMariaDb, TEMPLATE_VARIABLE } from "../support/mariadb.ts";
 import { areProgramsStopped, runProgram, stopPrograms } from "../support/test_job.ts";
 import { readDenoOutput } from "../support/test_output.ts";
@@ -193,7 +194,10 @@ async function main(options: Options): Promise<number> {
     return 0;
   }
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stopPrograms);
-  const env: Record<string, string> = { [SECONDS_VARIABLE]: String(options.seconds) };
+  const env: Record<string, string> = {
+    [SECONDS_VARIABLE]: String(options.seconds),
+    [JUDGE_TIMES_VARIABLE]: "1",
+  };
   if (options.hostile !== undefined) env[HOSTILE_VARIABLE] = String(options.hostile);
   const database = await bringAll(env);
   try {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { FIGURE_MARK } from "../faults/fault_report.ts";
-import { BUSY_MACHINE_FACTOR } from "./in_time.ts";
+import { BUSY_MACHINE_FACTOR, toleratedMs } from "./in_time.ts";
 
 /** Says how long a fault lasts that is promised to be outlived for an hour; seconds. */
 export const SECONDS_VARIABLE = "LARS_FAULTS_SECONDS";
@@ -32,9 +32,6 @@ export interface Promised {
   readonly unit: string;
 }
 
-/** A machine that is merely busy stalls a process for so long; times below say nothing of the code. */
-const STALL_MS = 500;
-
 /**
  * Prints a measured time, or memory, beside what is promised; the test fails when it is far beyond it, as a
  * machine that is merely busy never is. The table says which were beyond it at all.
@@ -44,8 +41,12 @@ export function timeFigure({ what, value, atMost, unit }: Promised): void {
   const shown = value < 10 ? value.toFixed(1) : Math.round(value);
   const text = `${what} ${shown} ${unit} (promised ${atMost} ${unit}${late})`;
   figure(text);
-  const limit = atMost * BUSY_MACHINE_FACTOR;
-  assert.ok(value <= (unit === "ms" ? Math.max(limit, STALL_MS) : limit), text);
+  const limit = unit === "ms"
+    ? toleratedMs(atMost)
+    : unit === "s"
+    ? toleratedMs(atMost * 1000) / 1000
+    : atMost * BUSY_MACHINE_FACTOR;
+  assert.ok(value <= limit, text);
 }
 
 /** Prints a count beside what is promised, which holds on any machine. */
