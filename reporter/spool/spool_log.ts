@@ -110,6 +110,8 @@ export class SpoolLog {
   #isClosed = false;
   #written = 0;
   #refused = 0;
+  /** One that was refused came after this record, and is in no bucket that is stored. */
+  #refusedAfter: number | undefined;
   #syncs = 0;
   #failures = 0;
 
@@ -158,12 +160,12 @@ export class SpoolLog {
    */
   append(bytes: Uint8Array, session: number, seq: number): boolean {
     if (bytes.length > SPOOL_RECORD_BYTES_MAX) {
-      this.#refused++;
+      this.#noteRefused();
       return false;
     }
     const fault = this.#isClosed ? "it is closed" : this.#noRoomFor(bytes.length);
     if (fault !== undefined) {
-      this.#refused++;
+      this.#noteRefused();
       if (!this.#isClosed) this.#setFault(fault);
       return false;
     }
@@ -187,6 +189,7 @@ export class SpoolLog {
     const own = marks.filter(({ session }) => session === this.id);
     if (own.length === 0) return;
     this.#storedTo = own.reduce((most, { to }) => Math.max(most, to), this.#storedTo);
+    if (this.#storedTo > (this.#refusedAfter ?? Infinity)) this.#refusedAfter = undefined;
     void this.#removeSpent();
   }
 
@@ -210,7 +213,7 @@ export class SpoolLog {
     const isWhole = await this.flush();
     this.#timer?.cancel();
     if (this.#storedTo === this.#number) await this.#removeSpent();
-    return isWhole && this.#refused === 0;
+    return isWhole && this.#refusedAfter === undefined;
   }
 
   get #fileBytes(): number {
@@ -224,6 +227,11 @@ export class SpoolLog {
     }
     const used = this.#fileBytes + this.#oldBytes + this.#waitingBytes;
     return used + bytes > bytesMax ? `${bytesMax} bytes are full` : undefined;
+  }
+
+  #noteRefused(): void {
+    this.#refused++;
+    this.#refusedAfter = this.#number;
   }
 
   #setFault(fault: string | undefined): void {

@@ -74,6 +74,19 @@ test("a record that no reader takes is refused, and harms none of the others", a
   assert.deepEqual(bench.states, [], "its disk has room");
 });
 
+test("what was refused is missing at the end only until what came after it is stored", async () => {
+  for (const isStored of [false, true]) {
+    const bench = new Bench();
+    bench.append(1);
+    bench.log.append(recordOf(2, 2 * SPOOL_RECORD_BYTES_MAX), 7, 2);
+    bench.append(3);
+    await bench.pass(SPOOL_GROUP_MS);
+    if (isStored) bench.store(2);
+    bench.append(4);
+    assert.equal(await bench.log.end(), isStored);
+  }
+});
+
 test("records are written together, and told when they are on disk", async () => {
   const bench = new Bench();
   for (let seq = 1; seq <= 5; seq++) assert.ok(bench.append(seq));
