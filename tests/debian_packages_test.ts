@@ -2,7 +2,7 @@
 // The Debian packages as an operator uses them: installed, used, upgraded while callers ask, purged.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, renameSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
@@ -43,6 +43,25 @@ function obstacle(): string | undefined {
   }
 }
 
+/** What under_systemd.sh begins with: groups of its own, and mounts that containers may not have. */
+const SYSTEMD_PROBE = `set -e
+  group() { mkdir "$1/lars-probe-$$" && rmdir "$1/lars-probe-$$"; }
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then kind="cgroup2 cgroup2"; group /sys/fs/cgroup
+  else
+    kind="cgroup -o none,name=systemd cgroup"
+    for one in /sys/fs/cgroup/*/; do if [ -e "$one/cgroup.procs" ]; then group "$one"; fi; done
+  fi
+  unshare --mount --net --pid --uts --ipc --cgroup --fork \\
+    sh -ec "mount -t tmpfs tmpfs /mnt; mkdir /mnt/s /mnt/c; mount -t sysfs -o ro sysfs /mnt/s
+      mount -t $kind /mnt/c"`;
+
+/** Why no systemd can be booted here; undefined when one can. */
+function noSystemdReason(): string | undefined {
+  if (!existsSync("/lib/systemd/systemd")) return "no systemd";
+  const { status, stderr } = spawnSync("sh", ["-c", SYSTEMD_PROBE], { encoding: "utf8" });
+  return status === 0 ? undefined : `no systemd of its own can be booted: ${stderr.trim()}`;
+}
+
 test("Debian packages: install, answer, upgrade under callers, purge; under a real systemd too", {
   skip: obstacle() ?? false,
 }, async () => {
@@ -72,7 +91,8 @@ test("Debian packages: install, answer, upgrade under callers, purge; under a re
     assert.match(said, /^installed .*\nanswers get_host.*\na caller of the original/);
     assert.match(said, /upgraded to \S+\+1, \d+ calls, none failed\npurged\n$/);
 
-    if (!existsSync("/lib/systemd/systemd")) return console.log("no systemd: not tried under it");
+    const reason = noSystemdReason();
+    if (reason !== undefined) return console.log(`Not tried under systemd: ${reason}`);
     const under = ["tests/debian/under_systemd.sh", `${directory}/deb`, later];
     const steps = (await run("under systemd", under)).split("\n");
     for (const step of UNDER_SYSTEMD) assert.ok(steps.some((one) => step.test(one)), `${step}`);
