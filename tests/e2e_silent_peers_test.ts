@@ -9,6 +9,7 @@ import { connect, type Socket } from "node:net";
 import { test } from "node:test";
 import { setImmediate } from "node:timers";
 import { LarsClient } from "../api/mod.ts";
+import { messageOf } from "../reactor/errors.ts";
 import { sleep } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { freePort } from "./support/free_port.ts";
@@ -103,7 +104,11 @@ const fetches = (port: number, path: string): Work => async () => {
 
 async function timed(what: string, work: Work): Promise<void> {
   const startMs = systemClock.nowMs();
-  await work();
+  try {
+    await work();
+  } catch (error) {
+    throw new Error(`${what}: ${messageOf(error)}`, { cause: error });
+  }
   const tookMs = Math.round(systemClock.nowMs() - startMs);
   console.log(`${what}: ${tookMs} ms (promised: ${SERVED_MS} ms)`);
   assert.ok(tookMs <= ALLOWED_MS, `${what} took ${tookMs} ms`);

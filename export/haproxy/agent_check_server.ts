@@ -5,7 +5,7 @@ import { type Address, formatAddress } from "../../reactor/address.ts";
 import { BindError, messageOf } from "../../reactor/errors.ts";
 import { type Clock, setRepeating } from "../../reactor/time/clock.ts";
 import { RecentAskers } from "../recent_askers.ts";
-import { StreamPlaces } from "../stream_places.ts";
+import { StreamPlaces, streamsWaitingMax } from "../stream_places.ts";
 import { AGENT_QUESTION_BYTES_MAX, type AgentCheckAnswers } from "./agent_check.ts";
 
 /** Connections at once; for a further one that is closed which never asked, or was silent for longest. */
@@ -63,7 +63,7 @@ export class AgentCheckServer {
         reject(new BindError(text, true, message, { cause: error }));
       };
       this.#server.once("error", fail);
-      this.#server.listen(port, hostname, () => {
+      this.#server.listen({ port, host: hostname, backlog: streamsWaitingMax() }, () => {
         this.#server.removeListener("error", fail);
         const address = this.#server.address();
         const bound = typeof address === "object" && address !== null ? address.port : port;

@@ -6,7 +6,7 @@ import { BindError, messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { UdpServer } from "../../reactor/udp/udp_server.ts";
-import { StreamPlaces } from "../stream_places.ts";
+import { StreamPlaces, streamsWaitingMax } from "../stream_places.ts";
 import { type NameServer, QuestionReader } from "./name_server.ts";
 
 /** Connections at once; for a further one that is closed which never asked, or was silent for longest. */
@@ -97,7 +97,8 @@ export class NameSockets {
     return new Promise((resolve, reject) => {
       const tcp = createServer((stream) => this.#serve(stream));
       tcp.once("error", reject);
-      tcp.listen(port, this.#options.hostname, () => {
+      const { hostname: host } = this.#options;
+      tcp.listen({ port, host, backlog: streamsWaitingMax() }, () => {
         tcp.removeListener("error", reject);
         tcp.on("error", (error) => {
           this.#options.log.warn("Name server over TCP has a fault", { reason: error.message });

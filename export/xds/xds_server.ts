@@ -12,7 +12,7 @@ import { DueWork } from "../due_work.ts";
 import type { FleetView } from "../fleet_view.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import { findModule, namesOfModule } from "../module_name.ts";
-import { StreamPlaces } from "../stream_places.ts";
+import { StreamPlaces, streamsWaitingMax } from "../stream_places.ts";
 import { AdsStream } from "./ads_stream.ts";
 import type { XdsCalls } from "./call_reports.ts";
 import { DeltaStream } from "./delta_stream.ts";
@@ -166,7 +166,7 @@ export class XdsServer {
       const fail = (error: Error): void =>
         reject(new BindError(text, true, `Cannot listen on ${text}: ${messageOf(error)}`));
       door.once("error", fail);
-      door.listen(port, hostname, () => {
+      door.listen({ port, host: hostname, backlog: streamsWaitingMax() }, () => {
         door.removeListener("error", fail);
         door.on("error", (error) => {
           this.#options.log.warn("The port of xDS has a fault", { reason: error.message });

@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createDoor, type Server as Door, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { waitingMax } from "../tcp/connection_budget.ts";
 import { runtime } from "./mod.ts";
 
 /** Options of {@linkcode openHttp}. */
@@ -76,7 +77,8 @@ export function openHttp(options: HttpOptions): Promise<HttpPort> {
       options.onLost(error);
     };
     door.on("error", lost).on("close", () => lost(new Error("the port was closed")));
-    door.listen(options.port, options.hostname, () => {
+    const backlog = waitingMax(runtime.openFilesMax());
+    door.listen({ port: options.port, host: options.hostname, backlog }, () => {
       isOpen = true;
       resolve({
         port: (door.address() as { port: number }).port,

@@ -13,6 +13,20 @@ export function reservedFiles(openFilesMax: number): number {
   return Math.min(RESERVED_FILES_MAX, Math.max(RESERVED_FILES, quarter));
 }
 
+/** Connections that wait at a port of `node:net` to be accepted, where few files may be open; and else. */
+const WAITING_MIN = 32;
+const WAITING_MAX = 511;
+
+/**
+ * Connections that the kernel lets wait at a port of `node:net`; further ones try again. Deno accepts all
+ * that wait before it closes any, and one for which it has no descriptor is the last it accepts ever. So
+ * they must fit what is reserved.
+ */
+export function waitingMax(openFilesMax: number | undefined): number {
+  if (openFilesMax === undefined) return WAITING_MAX;
+  return Math.min(WAITING_MAX, Math.max(WAITING_MIN, Math.floor(openFilesMax / 64)));
+}
+
 /** The connections of several servers; a new one may cost another server one that never spoke. */
 export class ConnectionBudget {
   readonly #max: number;

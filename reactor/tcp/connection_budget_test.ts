@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ConnectionBudget, RESERVED_FILES } from "./connection_budget.ts";
+import {
+  ConnectionBudget,
+  RESERVED_FILES,
+  reservedFiles,
+  waitingMax,
+} from "./connection_budget.ts";
 
 test("ConnectionBudget: one server's silent connections make room for those of another", () => {
   const budget = new ConnectionBudget(RESERVED_FILES + 3);
@@ -21,4 +26,9 @@ test("ConnectionBudget: one server's silent connections make room for those of a
   leave();
   assert.equal(budget.take(), false, "who has left is not asked");
   assert.equal(new ConnectionBudget(undefined).take(), true, "no limit is known");
+});
+
+test("those that wait at three ports fit what is reserved, where few files may be open", () => {
+  assert.deepEqual([256, 1024, 4096, 1_000_000, undefined].map(waitingMax), [32, 32, 64, 511, 511]);
+  assert.ok(3 * waitingMax(1024) < reservedFiles(1024));
 });
