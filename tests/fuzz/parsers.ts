@@ -11,7 +11,8 @@ import { readProxies } from "../../control/access/client_address.ts";
 import { decodeRouteFile, parseRouteFile } from "../../control/changes/route_file.ts";
 import { parseNode } from "../../control/changes/change_edits.ts";
 import { parseOrigins } from "../../relay/web_origin.ts";
-import { parseDays } from "../../control/scaling/scale_floor.ts";
+import { parseDays, parseFloor } from "../../control/scaling/scale_floor.ts";
+import { parseTrack } from "../../control/scaling/scale_settings.ts";
 import { parseStateFile } from "../../control/transfer/state_file.ts";
 import { parseNodeCheck } from "../../daemon/node_check_rules.ts";
 import { parseListeners, parseModulePair } from "../../discovery/config.ts";
@@ -35,6 +36,7 @@ import { readDatagram } from "../../proto/wire.ts";
 import { parseAddress, parseIpv4 } from "../../reactor/address.ts";
 import { ConfigFile } from "../../reactor/config_file.ts";
 import { readHead } from "../../reactor/frame.ts";
+import { parseNatsServers } from "../../relay/cluster/nats_side.ts";
 import { readTransitTarget } from "../../relay/seed/relay_frame.ts";
 import { readPortsText } from "../../relay/seed/ports_text.ts";
 import { readCertificate } from "../../session/tls/certificate_check.ts";
@@ -81,6 +83,12 @@ const BACKUP_HEAD = '{"lars_backup":1,"schema_version":18,"database":"mysql","pr
 
 /** By the name of the function. */
 export const TEXT_PARSERS: Readonly<Record<string, TextParser>> = {
+  parseFloor: { seeds: ["mon-fri 08:00-20:00 Europe/Berlin 6"], parse: parseFloor },
+  parseTrack: {
+    seeds: ['{"nodes":[1],"wish":[2],"load":[3.5],"errorShare":[0]}', "{}"],
+    parse: parseTrack,
+  },
+  parseNatsServers: { seeds: ["nats://a:4222, tls://[::1]:4223"], parse: parseNatsServers },
   "ConfigFile.parse": {
     seeds: ['[reactor]\nip = 0.0.0.0\n; no\nport = 1\n[agent]\nzone = "a b"\n'],
     parse: (text) => ConfigFile.parse(text, "x.conf"),
@@ -197,6 +205,7 @@ export const BYTES_PARSERS: Readonly<Record<string, BytesParser>> = {
  * Functions that look like parsers by their name and are none, or are tried elsewhere: why.
  */
 export const ELSEWHERE: Readonly<Record<string, string>> = {
+  readStoreUrl: "takes a path, whose file's content parseStoreUrl takes",
   readNameQuestion: "export/nameserver/name_server_test.ts",
   readName: "fills from memory that the kernel wrote",
   readRelayFrame: "its caller has checked the length; relay/seed/relay_frame_test.ts",
