@@ -350,7 +350,8 @@ export class MailRoom {
 
   /** The database refuses for good, or there is no time left: senders are told. */
   #giveUp(): void {
-    for (const { mail, done } of this.#unwritten.splice(0, MAIL_PER_CALL_MAX)) {
+    const count = this.#closed ? this.#unwritten.length : MAIL_PER_CALL_MAX;
+    for (const { mail, done } of this.#unwritten.splice(0, count)) {
       this.#unwrittenBytes -= mail.data.length;
       this.ledger.refuse("failed");
       done("failed");
