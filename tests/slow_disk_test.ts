@@ -21,7 +21,7 @@ const DISK_MS = 1000;
 const ANSWER_MS_MAX = DISK_MS / 2;
 
 /** Longest answers of those that are not the machine's fault: it stalls now and then, the disk always. */
-const STALLS_MAX = 2;
+const STALLS_MAX = 4;
 
 test("a disk that takes a second holds up no answer of dns", {
   skip: COMPILER === undefined ? "there is no C compiler" : false,
