@@ -7,7 +7,15 @@ import { type RunningService, startDaemon } from "../daemon/daemon.ts";
 import type { HostInfo } from "../proto/codec.ts";
 import { AGENT_PORT_COUNT } from "../proto/message_ids.ts";
 import { formatIpv4, parseIpv4 } from "../reactor/address.ts";
+import { BindError } from "../reactor/errors.ts";
 import { silentLogger } from "../reactor/log.ts";
+import { nextInt } from "../reactor/time/rng.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
+
+/** Where the ports of an agent lie: below those that a system gives to outgoing connections. */
+const FIRST_PORT = 11_000;
+const LAST_PORT = 14_990;
+const TRIES_MAX = 20;
 
 /** An agent of this build, in this process. */
 export class ConformanceAgent implements PlayedAgent {
@@ -31,12 +39,24 @@ export class ConformanceAgent implements PlayedAgent {
     for (const [module, nodes] of Object.entries(routes)) {
       agent.#dns.routes.set(module, nodes.map(hostOf));
     }
-    await agent.start();
+    await agent.#startFirst();
     return agent;
   }
 
   get ports(): readonly number[] {
     return Array.from({ length: AGENT_PORT_COUNT }, (_, index) => this.#port + index);
+  }
+
+  /** At ports that no outgoing connection takes while the agent is away. */
+  async #startFirst(): Promise<void> {
+    for (let tries = 1;; tries++) {
+      this.#port = nextInt(systemRng, LAST_PORT - FIRST_PORT) + FIRST_PORT;
+      try {
+        return await this.start();
+      } catch (error) {
+        if (!(error instanceof BindError) || tries === TRIES_MAX) throw error;
+      }
+    }
   }
 
   async start(): Promise<void> {
@@ -48,7 +68,6 @@ export class ConformanceAgent implements PlayedAgent {
         "reporter.ip": `127.0.0.1:${this.#reporter.port}`,
       },
     }, { log: silentLogger });
-    this.#port = Number(this.#agent.addresses[0].split(":")[1]);
   }
 
   async stop(): Promise<void> {
