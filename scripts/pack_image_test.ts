@@ -55,7 +55,7 @@ test("deno task image builds an image whose program needs nothing else", {
 
 test("the services of the compose file are words of the command, and may write nothing but their state", () => {
   const text = readFileSync(`${PROJECT_ROOT}/deploy/container/compose.yaml`, "utf8");
-  const words = [...text.matchAll(/command: \["(\w+)"/g)].map(([, word]) => word);
+  const words = [...text.matchAll(/command:(?: \["|\n\s+- )(\w+)/g)].map(([, word]) => word);
   assert.deepEqual(words, ["web", "dns", "reporter", "agent"]);
   assert.match(text, /read_only: true\n {2}cap_drop: \[ALL\]/);
 });
