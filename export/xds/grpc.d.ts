@@ -30,6 +30,12 @@ export declare class Server {
     service: Readonly<Record<string, MethodDefinition>>,
     implementation: Readonly<Record<string, (stream: ServerStream) => void>>,
   ): void;
+  /** Accepts connections itself: the plain server that ours is measured beside. */
+  bindAsync(
+    address: string,
+    credentials: ServerCredentials,
+    done: (error: Error | null, port: number) => void,
+  ): void;
   /** For connections that somebody else has accepted. */
   createConnectionInjector(credentials: ServerCredentials): {
     injectConnection(connection: Socket): void;
