@@ -4,7 +4,6 @@
 //     deno task discovery-rounds --herd 10000
 
 import process from "node:process";
-import { parseArgs } from "node:util";
 import {
   DiscoveryRounds,
   FULL_TIMES,
@@ -15,24 +14,24 @@ import {
 import { withGalera } from "./support/galera.ts";
 import { type MariaDb, runAdmin, startMariaDb } from "./support/mariadb.ts";
 import { withProcesses } from "./support/processes.ts";
+import { HELP_OPTION, taskValues } from "./support/task_values.ts";
 import { openStore } from "../sql/mod.ts";
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "4" },
-    faults: { type: "string", default: ROUND_FAULTS.join(",") },
-    galera: { type: "boolean", default: false },
-    herd: { type: "string", default: "0" },
-  },
+const HELP = `Usage: deno task discovery-rounds [--rounds COUNT] [--galera] [--herd COUNT]
+                                  [--faults ${ROUND_FAULTS.join(",")}]`;
+
+const values = taskValues(HELP, {
+  rounds: { type: "string", default: "4" },
+  faults: { type: "string", default: ROUND_FAULTS.join(",") },
+  galera: { type: "boolean", default: false },
+  herd: { type: "string", default: "0" },
+  ...HELP_OPTION,
 });
 const rounds = Number(values.rounds);
 const faults = values.faults.split(",")
   .map((name) => ROUND_FAULTS.find((fault) => fault === name));
 if (!Number.isInteger(rounds) || rounds < 1 || faults.includes(undefined)) {
-  console.error(
-    "Usage: deno task discovery-rounds [--rounds COUNT] [--faults " +
-      `${ROUND_FAULTS.join(",")}] [--galera] [--herd COUNT]`,
-  );
+  console.error(HELP);
   process.exit(2);
 }
 

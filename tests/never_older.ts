@@ -3,20 +3,24 @@
 //     deno task never-older --schedules 1000000 [--from SEED] [--workers 2]
 
 import process from "node:process";
-import { parseArgs } from "node:util";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { runSeeds, wholeOption } from "./support/seed_pool.ts";
+import { HELP_OPTION, taskValues } from "./support/task_values.ts";
 
 /** Schedules of one batch, and between two lines about how far it is. */
 const BATCH = 100;
 const LINE = 10_000;
 
-const { values } = parseArgs({
-  options: {
-    schedules: { type: "string", default: "10000" },
-    from: { type: "string", default: "1" },
-    workers: { type: "string", default: "2" },
-  },
+const HELP = `Usage: deno task never-older [--schedules N] [--from SEED] [--workers N]
+
+Random schedules of writers, dns and agents: none may go back to an older
+route. Exit code 0: none did, 1: one did, 2: wrong options.`;
+
+const values = taskValues(HELP, {
+  schedules: { type: "string", default: "10000" },
+  from: { type: "string", default: "1" },
+  workers: { type: "string", default: "2" },
+  ...HELP_OPTION,
 });
 const count = wholeOption("schedules", values.schedules, 1);
 const from = wholeOption("from", values.from, 0);

@@ -3,9 +3,9 @@
 //     deno task history --minutes 10 [--seed 1]
 
 import process from "node:process";
-import { parseArgs } from "node:util";
 import { messageOf } from "../../reactor/errors.ts";
 import { wholeOption } from "../support/seed_pool.ts";
+import { HELP_OPTION, taskValues } from "../support/task_values.ts";
 import { checkHistory } from "./history_checker.ts";
 import { historySummary, recordHistory } from "./history_lab.ts";
 
@@ -22,30 +22,13 @@ written.
 Exit code 0: all is right, 1: something was lost, went back or never was
 true, or the run broke off, 2: wrong options.`;
 
-function readOptions(): { minutes: number; seed: number } {
-  try {
-    const { values } = parseArgs({
-      options: {
-        minutes: { type: "string", default: "10" },
-        seed: { type: "string", default: "1" },
-        help: { type: "boolean", default: false },
-      },
-    });
-    if (values.help) {
-      console.log(HELP);
-      process.exit(0);
-    }
-    return {
-      minutes: wholeOption("minutes", values.minutes, 0),
-      seed: wholeOption("seed", values.seed, 0),
-    };
-  } catch (error) {
-    console.error(`${messageOf(error)}\n\n${HELP}`);
-    process.exit(2);
-  }
-}
-
-const { minutes, seed } = readOptions();
+const values = taskValues(HELP, {
+  minutes: { type: "string", default: "10" },
+  seed: { type: "string", default: "1" },
+  ...HELP_OPTION,
+});
+const minutes = wholeOption("minutes", values.minutes, 0);
+const seed = wholeOption("seed", values.seed, 0);
 try {
   const say = (line: string): void => console.log(line);
   const run = await recordHistory({ seconds: minutes * 60, seed, say });
