@@ -151,6 +151,10 @@ class Driver:
         )
         if "table" in words.named:
             options["shared_table"] = words.named["table"]
+        if "host" in words.named:
+            options["hostname"] = words.named["host"]
+        if "token" in words.named:
+            options["token"] = words.named["token"].encode()
         self._client = self._kind(port=[int(port) for port in words.list("ports")], **options)
         return "ok"
 

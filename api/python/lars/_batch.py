@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from ._host import format_ipv4
+from ._seal import Sealer, new_sealer
 from ._stats import Counters
 from ._wire import bytes_field, frame, unsigned_field
 
@@ -34,12 +35,16 @@ SKIPS = 15
 
 TIME_UNKNOWN = 0xFFFFFFFF
 
-#: Nodes known by address and port; of more all are forgotten, and made anew.
-NODES_MAX = 65_536
+#: Addresses known as numbers; of more all are forgotten, and made anew.
+ADDRESSES_MAX = 65_536
 
 #: Modid, cmdid, node, return code and time as a record; raises a RecordError where one does not fit.
 pack_record = struct.Struct("<IIQiI").pack
 RecordError = struct.error
+
+#: Modid, cmdid, address, port and time of a success as a record, as long as the machine's order of bytes is
+#: that of records: on others there is no table.
+pack_success = struct.Struct("@IIIHxx4xI").pack
 
 # A record from its port to its tag, of one that is no outcome; and of one that stands for several the tag
 # and how many they are.
@@ -51,15 +56,20 @@ _RUN_TAG = 0x8000
 class Batch:
     """The outcomes of one client on their way to an agent whose table it has mapped."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        secret_for: Callable[[str], Optional[bytes]] = lambda hostname: None,
+    ) -> None:
+        """`secret_for`: what datagrams to an address are to be sealed with."""
         self._counters = counters
+        self._secret_for = secret_for
         #: Called when records wait that nobody is to send yet: sees to it that `flush` is called 10 ms
         #: later.
         self.on_first: Callable[[], None] = lambda: None
-        #: Nodes as the table has them, by address, then by port, while there is a table and none fails: a
-        #: success of such a node says nothing but itself. Always the same dictionary.
-        self.plain_nodes: Dict[str, Dict[int, int]] = {}
-        self._plain_count = 0
+        #: Addresses of nodes as numbers, while there is a table and no node fails: a success at such an
+        #: address, whatever the port, says nothing but itself. Always the same dictionary.
+        self.plain_addresses: Dict[str, int] = {}
         #: Records that are to be sent. Whoever puts one there calls `added`. Always the same list.
         self.waiting: List[bytes] = []
         #: Not empty: `flush` is going to be called. Not told by how many wait: two threads that put a record
@@ -85,6 +95,7 @@ class Batch:
         #: Nodes whose last outcome was a failure.
         self.failing: Set[Tuple[int, int, int]] = set()
         self._socket: Optional[socket.socket] = None
+        self._sealer: Optional[Sealer] = None
         self._sender = 0
         self._first = 0
 
@@ -135,17 +146,15 @@ class Batch:
             self.timed.append(True)
             self.on_first()
 
-    def node_is_plain(self, ip: str, port: int, node: int) -> None:
-        """From now on successes of this node need only be put to the records that wait."""
-        if self._plain_count >= NODES_MAX:
+    def address_is_plain(self, ip: str, address: int) -> None:
+        """From now on successes at this address need only be put to the records that wait."""
+        if len(self.plain_addresses) >= ADDRESSES_MAX:
             self.forget_plain()
-        self.plain_nodes.setdefault(ip, {})[port] = node
-        self._plain_count += 1
+        self.plain_addresses[ip] = address
 
     def forget_plain(self) -> None:
         """From now on successes say more."""
-        self.plain_nodes.clear()
-        self._plain_count = 0
+        self.plain_addresses.clear()
 
     def add_use(self, mod_id: int, cmd_id: int) -> None:
         """The module is in use."""
@@ -248,6 +257,8 @@ class Batch:
             assert self._socket is not None
             body = unsigned_field(1, self._sender) + unsigned_field(2, self._first)
             datagram = frame(BATCHED_REPORT, body + bytes_field(3, records))
+            if self._sealer is not None:
+                datagram = self._sealer.seal(datagram)
             # Also of one that is lost: the agent sees the gap, and counts what was in it.
             self._first += count
             try:
@@ -267,6 +278,7 @@ class Batch:
             one.close()
             raise
         self._socket = one
+        self._sealer = new_sealer(self._secret_for(address[0]))
         self._sender = int.from_bytes(os.urandom(4), "little") or 1
         self._first = 0
 

@@ -57,7 +57,7 @@ class Flows:
 
     def __init__(self, settings: Settings, io: Io, counters: Counters) -> None:
         self.io = io
-        self.batch = Batch(counters)
+        self.batch = Batch(counters, settings.secret_for)
         self.table = TableReader(
             settings.table_path, self.batch, settings.ports[0], self._on_table_left
         )
@@ -215,7 +215,7 @@ class Flows:
         if self.table.is_usable:
             node = address | port << 32
             if not self.last_good.has_failures and not self.batch.failing:
-                self.batch.node_is_plain(ip, port, node)
+                self.batch.address_is_plain(ip, address)
             time_ms = TIME_UNKNOWN if whole_ms is None else whole_ms
             self.batch.add(mod_id, cmd_id, node, retcode, time_ms)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Optional
+from typing import Optional, Tuple, Type
 
 from ._errors import LarsError
 
@@ -18,20 +18,56 @@ class RetCode(enum.IntEnum):
     NO_EXIST = 3
 
 
-class Host(NamedTuple):
-    """A node of a module."""
+class Host:
+    """A node of a module; one that is given again and again is the same object, and never changes."""
+
+    # Not a tuple: two of its fields are read for each call, and slots are read faster.
+    __slots__ = ("ip", "port", "weight", "zone", "stale")
 
     #: Dotted IPv4 address.
     ip: str
     #: 1 to 65535.
     port: int
     #: 0 to 10000; None when the agent does not say.
-    weight: Optional[int] = None
+    weight: Optional[int]
     #: None when the node is in none.
-    zone: Optional[str] = None
+    zone: Optional[str]
     #: True when the agent did not answer in time and this is a node it named earlier: it may be
     #: overloaded or gone by now.
-    stale: bool = False
+    stale: bool
+
+    def __init__(
+        self,
+        ip: str,
+        port: int,
+        weight: Optional[int] = None,
+        zone: Optional[str] = None,
+        stale: bool = False,
+    ) -> None:
+        for name, value in zip(self.__slots__, (ip, port, weight, zone, stale)):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A Host cannot be changed: {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"A Host cannot be changed: {name}")
+
+    def _fields(self) -> Tuple[str, int, Optional[int], Optional[str], bool]:
+        return self.ip, self.port, self.weight, self.zone, self.stale
+
+    def __eq__(self, other: object) -> bool:
+        return self._fields() == other._fields() if isinstance(other, Host) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        fields = zip(self.__slots__, self._fields())
+        return f"Host({', '.join(f'{name}={value!r}' for name, value in fields)})"
+
+    def __reduce__(self) -> Tuple[Type[Host], Tuple[object, ...]]:
+        return Host, self._fields()
 
     @property
     def address(self) -> str:
@@ -40,7 +76,7 @@ class Host(NamedTuple):
 
     def as_stale(self) -> Host:
         """The same node, marked as one that was named earlier."""
-        return self._replace(stale=True)
+        return Host(self.ip, self.port, self.weight, self.zone, True)
 
 
 @dataclass(frozen=True)

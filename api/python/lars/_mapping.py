@@ -9,7 +9,7 @@ import random
 import stat
 import threading
 import time
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from ._batch import Batch
 from ._host import Host, host_of
@@ -61,8 +61,8 @@ class TableReader:
         self._batch = batch
         self._on_leave = on_leave
         self._lock = threading.Lock()
-        #: What gives the next node of a module, good until then by the clock of `time.monotonic`.
-        self.turns: Dict[Tuple[int, int], Callable[[], Host]] = {}
+        #: Nodes in turn by mod_id, then by cmd_id, good until then by the clock of `time.monotonic`.
+        self.turns: Dict[int, Dict[int, Iterator[Host]]] = {}
         self.turns_until_s = 0.0 if path else math.inf
         self._changes = 0
         self._anew_s = 0.0
@@ -95,9 +95,10 @@ class TableReader:
         if now_s >= self.turns_until_s:
             self._look(now_s)
         turns = self.turns
-        turn = turns.get((mod_id, cmd_id))
-        if turn is not None:
-            return turn()
+        try:
+            return next(turns[mod_id][cmd_id])
+        except KeyError:
+            pass  # not looked at yet, or not lately
         place = self._places.get((mod_id, cmd_id)) or self._find(mod_id, cmd_id)
         if place is None:
             return None
@@ -108,8 +109,8 @@ class TableReader:
                 self._take_entries(place)
             if place.turn is not None:
                 # Not where changes came meanwhile: those turns are new ones.
-                turns[mod_id, cmd_id] = place.turn
-                return place.turn()
+                turns.setdefault(mod_id, {})[cmd_id] = place.turn
+                return next(place.turn)
             entry = place.next_entry()
         except (ValueError, IndexError):
             self._set_broken(place.image)
@@ -205,7 +206,7 @@ class TableReader:
         hosts = [None if entry & REFUSED else self._known_host(entry) for entry in entries]
         known = [host for host in hosts if host is not None]
         is_plain = 0 < len(known) == len(hosts)
-        place.turn = itertools.cycle(known).__next__ if is_plain else None
+        place.turn = itertools.cycle(known) if is_plain else None
 
     def _tell_use(self, place: Place, mod_id: int, cmd_id: int, now_s: float) -> None:
         place.told_s = now_s + _USE_S

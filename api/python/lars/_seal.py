@@ -1,9 +1,11 @@
-# Core. Seals of datagrams: proof of the secret, for an agent on another host that wants one.
+# Shell. Seals of datagrams: proof of the secret, for an agent on another host that wants one.
 from __future__ import annotations
 
 import hmac
+import os
 import struct
-from typing import Callable
+import time
+from typing import Callable, Optional
 
 #: A seal is the last field of a message, number 31: sender (8 bytes), milliseconds since 1970 (8),
 #: number of the datagram (4), and the first 16 bytes of an HMAC-SHA256 of everything before them.
@@ -45,3 +47,10 @@ class Sealer:
         signed = datagram[:-_MAC_BYTES]
         mac = _mac(b"lars answer", signed, self._secret)
         return sender == self._sender and hmac.compare_digest(mac, datagram[-_MAC_BYTES:])
+
+
+def new_sealer(secret: Optional[bytes]) -> Optional[Sealer]:
+    """For a socket of its own; None without a secret."""
+    if secret is None:
+        return None
+    return Sealer(secret, os.urandom(_SENDER_BYTES), lambda: int(time.time() * 1000))

@@ -32,9 +32,8 @@ class Settings:
         self.named_deadline_ms = None if deadline_ms is None else options.check_deadline(deadline_ms)
         self.deadline_ms = self.named_deadline_ms or options.DEADLINE_MS
         self.first_route_ms = options.check_first_route(first_route_ms)
-        secret = options.check_token(token)
-        #: The agent of this very host wants no proof.
-        self.secret = None if options.is_loopback(self.hostname) else secret
+        self._token = options.check_token(token)
+        self.secret = self.secret_for(self.hostname)
         self.last_good_ms = options.check_last_good(last_good_ms)
         self.pending_max = options.check_whole("pending_max", pending_max, 1, 65536)
         self.retry_share = options.check_share(retry_share)
@@ -43,6 +42,10 @@ class Settings:
         self.table_path = (
             default_path(self.hostname, self.ports[0]) if shared_table is None else shared_table
         )
+
+    def secret_for(self, hostname: str) -> Optional[bytes]:
+        """What datagrams to this address are sealed with; an agent on loopback wants no proof."""
+        return None if options.is_loopback(hostname) else self._token
 
     def address_of(self, port_index: int) -> str:
         """`host:port` of one of the agent's ports."""

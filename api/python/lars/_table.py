@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 MAGIC = int.from_bytes(b"LARSTBL1", "little")
 LAYOUT_VERSION = 1
@@ -202,7 +202,7 @@ class Place:
         #: What was read last: with which flags and version, and what that gives in turn.
         self.version = 0
         self.entries: List[int] = []
-        self.turn: Optional[Callable[[], Any]] = None
+        self.turn: Optional[Iterator[Any]] = None
 
     def is_same(self) -> bool:
         """True while the module is as it was when `read_entries` read it, as far as the writer says."""

@@ -18,7 +18,7 @@ from ._errors import (
     TimeoutError,
 )
 from ._question import Answer, Question, T, read_answer
-from ._seal import Sealer
+from ._seal import new_sealer
 from ._settings import Settings
 from ._stats import Counters
 
@@ -51,9 +51,7 @@ class Line:
         self._counters = counters
         self._buffer = bytearray(_DATAGRAM_BYTES_MAX)
         self._view = memoryview(self._buffer)
-        self._sealer: Optional[Sealer] = None
-        if settings.secret is not None:
-            self._sealer = Sealer(settings.secret, os.urandom(8), lambda: int(time.time() * 1000))
+        self._sealer = new_sealer(settings.secret)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self.socket.setblocking(False)

@@ -37,6 +37,7 @@ from ._flows import Flow, Flows
 from ._fork import remember_client
 from ._host import Host, HostAnswer, RetCode
 from ._question import Question
+from ._reports import Reports
 from ._settings import Settings
 from ._stats import Counters, Stats
 from ._udp import Line, now_ms, random_seq, socket_error, timeout_error
@@ -326,7 +327,7 @@ async def _run_attempt(effect: Run) -> Any:
     raise TimeoutError(f"No outcome of the call in {waited_ms:.0f} ms; the last node was {node}", waited_ms)
 
 
-class AsyncClient:
+class AsyncClient(Reports):
     """:class:`lars.Client` for asyncio: the same methods, to be awaited; ``report`` is not.
 
     ::
@@ -349,9 +350,9 @@ class AsyncClient:
         checked = Settings(hostname, port, **settings)
         self._counters = Counters()
         self._io = _LoopIo(checked, self._counters)
-        self._flows = Flows(checked, self._io, self._counters)
+        super().__init__(Flows(checked, self._io, self._counters))
         self._table = self._flows.table
-        self._flows.batch.on_first = self._flush_soon
+        self._batch.on_first = self._flush_soon
         remember_client(self)
 
     @property
@@ -363,7 +364,6 @@ class AsyncClient:
         self,
         mod_id: int,
         cmd_id: int,
-        *,
         key: Optional[options.Key] = None,
         deadline_ms: Optional[float] = None,
         first_route_ms: Optional[float] = None,
@@ -374,7 +374,7 @@ class AsyncClient:
             table = self._table
             if monotonic() < table.turns_until_s:
                 try:
-                    return table.turns[mod_id, cmd_id]()
+                    return next(table.turns[mod_id][cmd_id])
                 except KeyError:
                     pass  # not looked at yet, or not lately
             found = table.pick(mod_id, cmd_id) if table.is_usable else None
@@ -400,18 +400,6 @@ class AsyncClient:
         cmd_id = options.check_id("cmd_id", cmd_id)
         pick = Settings.pick(deadline_ms, None, key)
         return await self._io.run(self._flows.try_get_host(mod_id, cmd_id, pick))
-
-    def report(
-        self,
-        mod_id: int,
-        cmd_id: int,
-        ip: str,
-        port: int,
-        retcode: int,
-        timecost_ms: Optional[float] = None,
-    ) -> None:
-        """Tells how a call went; see :meth:`lars.Client.report`. Not to be awaited."""
-        self._flows.report(mod_id, cmd_id, ip, port, retcode, timecost_ms)
 
     async def get_route(
         self, mod_id: int, cmd_id: int, *, deadline_ms: Optional[float] = None
@@ -473,19 +461,19 @@ class AsyncClient:
         """Ends questions under way with a ClosedError, and closes. May be repeated."""
         self._flows.is_closed = True
         self._table.close()
-        self._flows.batch.close()
+        self._batch.close()
         self._io.close()
 
     def _flush_soon(self) -> None:
         """A first outcome waits."""
         try:
-            asyncio.get_running_loop().call_later(BATCH_MS / 1000, self._flows.batch.flush)
+            asyncio.get_running_loop().call_later(BATCH_MS / 1000, self._batch.flush)
         except RuntimeError:
-            self._flows.batch.flush()  # reported from outside of a loop
+            self._batch.flush()  # reported from outside of a loop
 
     def before_fork(self) -> None:
         """What waits is sent: a child has nothing of it."""
-        self._flows.batch.flush()
+        self._batch.flush()
 
     def after_fork(self) -> None:
         """In a child: numbers and locks of its own; its loop brings new sockets."""

@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import Any, Callable, Dict, List, Optional, Type, TypeVar
 
 from . import _options as options
-from ._batch import GATHERED, TIME_UNKNOWN, FlushThread, RecordError, pack_record
+from ._batch import FlushThread
 from ._call import Attempt
 from ._effects import Ask, Effect, Latch, Run, Sleep, Wait
 from ._errors import OverloadError
 from ._flows import Flow, Flows
 from ._fork import remember_client
 from ._host import Host, HostAnswer, RetCode
+from ._reports import Reports
 from ._settings import Settings
 from ._stats import Counters, Stats
 from ._udp import Lines, now_ms
@@ -63,7 +64,7 @@ class _ThreadIo:
             return result
 
 
-class Client:
+class Client(Reports):
     """A caller's side of Lars. Ask for a node, call it, report how it went::
 
         from lars import Client
@@ -107,13 +108,9 @@ class Client:
         checked = Settings(hostname, port, **settings)
         self._counters = Counters()
         self._io = _ThreadIo(checked, self._counters)
-        self._flows = Flows(checked, self._io, self._counters)
-        self._flusher = FlushThread(self._flows.batch)
+        super().__init__(Flows(checked, self._io, self._counters))
+        self._flusher = FlushThread(self._batch)
         self._table = self._flows.table
-        self._batch = self._flows.batch
-        self._plain_nodes = self._batch.plain_nodes
-        self._waiting = self._batch.waiting
-        self._timed = self._batch.timed
         remember_client(self)
 
     @property
@@ -125,7 +122,6 @@ class Client:
         self,
         mod_id: int,
         cmd_id: int,
-        *,
         key: Optional[options.Key] = None,
         deadline_ms: Optional[float] = None,
         first_route_ms: Optional[float] = None,
@@ -145,7 +141,7 @@ class Client:
             table = self._table
             if monotonic() < table.turns_until_s:
                 try:
-                    return table.turns[mod_id, cmd_id]()
+                    return next(table.turns[mod_id][cmd_id])
                 except KeyError:
                     pass  # not looked at yet, or not lately
             found = table.pick(mod_id, cmd_id) if table.is_usable else None
@@ -171,35 +167,6 @@ class Client:
         cmd_id = options.check_id("cmd_id", cmd_id)
         pick = Settings.pick(deadline_ms, None, key)
         return self._io.run(self._flows.try_get_host(mod_id, cmd_id, pick))
-
-    def report(
-        self,
-        mod_id: int,
-        cmd_id: int,
-        ip: str,
-        port: int,
-        retcode: int,
-        timecost_ms: Optional[float] = None,
-    ) -> None:
-        """Tells how a call went. Goes out in the background; the agent does not answer.
-
-        :param retcode: 0 for success; anything else is a failure.
-        :param timecost_ms: time the call took; a failure that took long weighs more.
-        """
-        if retcode == 0:
-            # The way of nearly all outcomes, as short as it can be.
-            time_ms = TIME_UNKNOWN if timecost_ms is None else timecost_ms
-            try:
-                record = pack_record(mod_id, cmd_id, self._plain_nodes[ip][port], 0, time_ms)
-            except (KeyError, RecordError, TypeError):
-                pass  # the long way does it, or says what is wrong
-            else:
-                waiting = self._waiting
-                waiting.append(record)
-                if len(waiting) >= GATHERED or not self._timed:
-                    self._batch.added()
-                return
-        self._flows.report(mod_id, cmd_id, ip, port, retcode, timecost_ms)
 
     def get_route(
         self, mod_id: int, cmd_id: int, *, deadline_ms: Optional[float] = None

@@ -1,11 +1,13 @@
 # Test. The parts without I/O: bytes, options, memory of nodes, budget, kinds of failure, seals.
 from __future__ import annotations
 
+import copy
 import errno
 import hmac
 import json
 import math
 import pathlib
+import pickle
 import random
 import socket
 import unittest
@@ -13,7 +15,7 @@ import urllib.error
 
 import lars
 from lars import _wire
-from lars._host import format_ipv4, parse_ipv4, port_index
+from lars._host import Host, format_ipv4, parse_ipv4, port_index
 from lars._last_good import LAST_GOOD_HOSTS_MAX, LAST_GOOD_MODULES_MAX, LastGood
 from lars._outcome import check_status, retcode_of
 from lars._question import read_answer
@@ -236,7 +238,39 @@ class Outcomes(unittest.TestCase):
                 check_status(Response(status))
 
 
+class Hosts(unittest.TestCase):
+    def test_a_host_is_a_value_that_does_not_change(self) -> None:
+        one = Host("10.0.0.1", 80, 5, "a")
+        self.assertEqual(one, Host("10.0.0.1", 80, weight=5, zone="a"))
+        self.assertEqual(len({one, Host("10.0.0.1", 80, 5, "a"), one.as_stale()}), 2)
+        self.assertNotEqual(one, ("10.0.0.1", 80, 5, "a", False))
+        self.assertTrue(one.as_stale().stale)
+        self.assertEqual(one.address, "10.0.0.1:80")
+        self.assertEqual(
+            repr(one), "Host(ip='10.0.0.1', port=80, weight=5, zone='a', stale=False)"
+        )
+        for same in (pickle.loads(pickle.dumps(one)), copy.deepcopy(one)):
+            self.assertEqual(same, one)
+        with self.assertRaises(AttributeError):
+            one.port = 81
+        with self.assertRaises(AttributeError):
+            del one.port
+        with self.assertRaises(AttributeError):
+            one.other = 1
+
+
 class Seals(unittest.TestCase):
+    def test_seals_are_those_of_the_vectors(self) -> None:
+        for vector in json.loads((_VECTORS.parent / "seal_vectors.json").read_text()):
+            with self.subTest(vector["what"]):
+                given = {name: bytes.fromhex(vector[name]) for name in ("secret", "sender", "message")}
+                sealer = Sealer(given["secret"], given["sender"], lambda at=vector["wallMs"]: at)
+                for _ in range(vector["number"]):
+                    sealed = sealer.seal(given["message"])
+                self.assertEqual(sealed.hex(), vector["sealed"])
+                self.assertTrue(sealer.is_answer(bytes.fromhex(vector["answer"])))
+                self.assertFalse(sealer.is_answer(sealed), "a question is no answer")
+
     def test_a_seal_signs_all_before_it_and_numbers_each_datagram(self) -> None:
         sealer = Sealer(b"secret", b"12345678", lambda: 1_700_000_000_000)
         datagram = _wire.get_route_request(1, 1)

@@ -444,6 +444,11 @@ class Batches(TableCase):
             (1 << 32, 1, "0.0.0.1", 80, 0, 1),
             (1, 1, "0.0.0.1", 80, 1 << 31, 1),
             (1, 1, "0.0.0.1", 65536, 0, 1),
+            (1, 1, "0.0.0.1", 0, 0, 1),
+            (1, 1, "0.0.0.1", -1, 0, 1),
+            (1, 1, "0.0.0.1", "80", 0, 1),
+            (1, 1, "0.0.0.1", 80, 0, 1 << 64 | -1),
+            (1, -1 << 40, "0.0.0.1", 80, 0, 1),
             (1, 1, "0.0.0", 80, 0, 1),
         ):
             with self.assertRaises(ValueError, msg=bad):
@@ -483,6 +488,7 @@ class Batches(TableCase):
                 for _ in range(10):
                     host = await client.get_host(1, 1)
                     client.report(1, 1, host.ip, host.port, 0, 1)
+                self.assertEqual(len(client._plain_addresses), 3, "successes go the short way")
                 while len(outcomes_of(self.agent)) < 10:
                     await asyncio.sleep(0.005)
                 self.assertEqual(math.isinf(client._table.turns_until_s), False)
