@@ -8,7 +8,9 @@ import { isLoopback, parseIpv4 } from "../reactor/address.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 import { TimeoutError } from "../reactor/errors.ts";
 import { AGENT_PORT_COUNT } from "../proto/message_ids.ts";
+import { newNonce, proofOf } from "../session/proof.ts";
 import type { AgentLink, AgentLinkEvents } from "./link.ts";
+import { SealedLink } from "./sealed_link.ts";
 
 /** Datagrams that wait for one socket to open; one more is dropped and counted. */
 export const UNSENT_MAX = 1024;
@@ -235,4 +237,18 @@ function closeSocket(socket: Socket): void {
   } catch {
     // Closed already: what was wanted.
   }
+}
+
+/** Opens the way to an agent, sealed with the secret; as it is to loopback, or without a secret. */
+export function openSealed(
+  open: (events: AgentLinkEvents) => AgentLink,
+  events: AgentLinkEvents,
+  hostname: string,
+  secret: Uint8Array | undefined,
+  clock: Clock,
+): AgentLink {
+  // The agent of this very host wants no proof.
+  if (secret === undefined || isLoopback(hostname)) return open(events);
+  const wallMs = (): number => clock.wallMs();
+  return new SealedLink(open, events, { secret, prove: proofOf, sender: newNonce(), wallMs });
 }

@@ -36,8 +36,7 @@ import {
   RetCode,
 } from "../proto/message_ids.ts";
 import { encodePickKey } from "../proto/pick_key.ts";
-import { newNonce, proofOf } from "../session/proof.ts";
-import { UdpAgentLink } from "./agent_link.ts";
+import { openSealed, UdpAgentLink } from "./agent_link.ts";
 import { BaseClient } from "./base_client.ts";
 import { type DirectClient, DirectFallback } from "./direct_fallback.ts";
 import { ClosedError, NoAgentError } from "./errors.ts";
@@ -68,7 +67,6 @@ import {
   type PickOptions,
 } from "./options.ts";
 import { PENDING_MAX, PendingTable } from "./pending.ts";
-import { SealedLink } from "./sealed_link.ts";
 import { SendWindow } from "./send_window.ts";
 import { defaultTablePath, TableCaller } from "./table_caller.ts";
 
@@ -142,6 +140,8 @@ export class LarsClient extends BaseClient {
   /** Ports of the agent that have said Hello. */
   readonly #greeted = new Set<number>();
   #link: AgentLink | undefined;
+  /** To the agent of a table that names another address; one at most. */
+  readonly #batchLinks = new Map<string, AgentLink>();
   #resentCount = 0;
   #lateCount = 0;
   #garbageCount = 0;
@@ -167,6 +167,11 @@ export class LarsClient extends BaseClient {
       ((hostname, ports, events) => new UdpAgentLink(hostname, ports, events, this.clock));
   }
 
+  /** The agent that is asked is that of this very host. */
+  get #isLocal(): boolean {
+    return this.#hostname === "localhost" || isLoopback(this.#hostname);
+  }
+
   /** Counters for whoever watches the program. */
   get stats(): LarsClientStats {
     return {
@@ -175,7 +180,8 @@ export class LarsClient extends BaseClient {
       late: this.#lateCount,
       garbage: this.#garbageCount,
       foreign: this.#link?.foreignCount ?? 0,
-      dropped: this.#link?.droppedCount ?? 0,
+      dropped: [this.#link, ...this.#batchLinks.values()]
+        .reduce((count, link) => count + (link?.droppedCount ?? 0), 0),
       stale: this.#staleCount,
       tablePicks: this.#table?.pickCount ?? 0,
       ...this.retryStats,
@@ -238,7 +244,7 @@ export class LarsClient extends BaseClient {
   }
 
   #openTable({ sharedTable = true, openLink, clock }: LarsClientSeams): TableCaller | undefined {
-    const isHere = this.#hostname === "localhost" || isLoopback(this.#hostname);
+    const isHere = this.#isLocal || typeof sharedTable === "string";
     if (sharedTable === false || !isHere || openLink !== undefined) return undefined;
     const [port] = this.#ports;
     return new TableCaller({
@@ -246,7 +252,7 @@ export class LarsClient extends BaseClient {
       port,
       clock: clock ?? systemClock,
       rng: systemRng,
-      send: (datagram) => this.#openedLink().send(0, datagram),
+      send: (datagram, hostname, port) => this.#batchLink(hostname, port).send(0, datagram),
       onLeave: (modId, cmdId, hosts) =>
         this.#lastGood.fill(modId, cmdId, hosts, this.clock.nowMs()),
     });
@@ -355,7 +361,8 @@ export class LarsClient extends BaseClient {
       this.#settle(question);
       question.reject(new ClosedError());
     }
-    await Promise.all([this.#link?.close(), this.#direct?.close()]);
+    const links = [this.#link, ...this.#batchLinks.values()];
+    await Promise.all([...links.map((link) => link?.close()), this.#direct?.close()]);
   }
 
   async #askHost(
@@ -438,23 +445,33 @@ export class LarsClient extends BaseClient {
   }
 
   #openedLink(): AgentLink {
-    if (this.#link !== undefined) return this.#link;
-    const events: AgentLinkEvents = {
+    this.#link ??= this.#linkTo(this.#hostname, this.#ports, {
       onDatagram: (datagram) => this.#onDatagram(datagram),
       onRefused: (portIndex) => this.#onRefused(portIndex),
       onFault: (portIndex, error) => this.#onFault(portIndex, error),
-    };
-    const open = (told: AgentLinkEvents): AgentLink =>
-      this.#openLink(this.#hostname, this.#ports, told);
-    const secret = this.#token;
-    // The agent of this very host wants no proof.
-    this.#link = secret === undefined || isLoopback(this.#hostname)
-      ? open(events)
-      : new SealedLink(open, events, {
-        ...{ secret, prove: proofOf, sender: newNonce() },
-        wallMs: () => this.clock.wallMs(),
-      });
+    });
     return this.#link;
+  }
+
+  #linkTo(hostname: string, ports: readonly number[], events: AgentLinkEvents): AgentLink {
+    const open = (told: AgentLinkEvents): AgentLink => this.#openLink(hostname, ports, told);
+    return openSealed(open, events, hostname, this.#token, this.clock);
+  }
+
+  /** The way to the agent that a table names, which may listen elsewhere than the one that is asked. */
+  #batchLink(hostname: string, port: number): AgentLink {
+    const isSame = hostname === this.#hostname || (this.#isLocal && isLoopback(hostname));
+    if (isSame && port === this.#ports[0]) return this.#openedLink();
+    const known = this.#batchLinks.get(`${hostname}:${port}`);
+    if (known !== undefined) return known;
+    for (const link of this.#batchLinks.values()) void link.close();
+    this.#batchLinks.clear();
+    const nothing = (): void => {}; // no answer is waited for, and what is lost is counted by the agent
+    const link = this.#linkTo(hostname, [port, port, port], {
+      ...{ onDatagram: nothing, onRefused: nothing, onFault: nothing },
+    });
+    this.#batchLinks.set(`${hostname}:${port}`, link);
+    return link;
   }
 
   #onHalfTime(question: Question): void {

@@ -3,7 +3,7 @@
 import { tableKeyOf } from "../balancer/picking/murmur3.ts";
 import { type ModuleId, moduleId, moduleOf } from "../model/module.ts";
 import { RetCode } from "../proto/message_ids.ts";
-import { readPickKey } from "../proto/pick_key.ts";
+import { textOfPickKey } from "../proto/pick_key.ts";
 import { formatIpv4 } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
@@ -37,8 +37,8 @@ export interface TableCallerOptions {
   readonly port: number;
   readonly clock: Clock;
   readonly rng: Rng;
-  /** Sends a batch of outcomes to the first port of the agent. */
-  send(datagram: Uint8Array): void;
+  /** Sends a batch of outcomes to the address and first port that the table names. */
+  send(datagram: Uint8Array, hostname: string, port: number): void;
   /**
    * Told nodes of each module that was picked lately, when a table is left for another one, which may
    * know less: that of an agent that has just started.
@@ -53,6 +53,8 @@ export class TableCaller {
   readonly #batcher: OutcomeBatcher;
   readonly #hosts = new Map<number, Host>();
   readonly #toldMs = new Map<ModuleId, number>();
+  /** The table whose agent is told what waits. */
+  #told: TableView | undefined;
   #silentUntilMs = -Infinity;
   #picks = 0;
 
@@ -68,7 +70,13 @@ export class TableCaller {
         }
       },
     });
-    this.#batcher = new OutcomeBatcher(options);
+    this.#batcher = new OutcomeBatcher({
+      ...options,
+      send: (datagram) => {
+        if (this.#told === undefined) return;
+        options.send(datagram, formatIpv4(this.#told.ip0), this.#told.port0);
+      },
+    });
   }
 
   /** Picks that were made from the table, refusals too. */
@@ -83,8 +91,9 @@ export class TableCaller {
     const outcome = pickFrom(view, modId, cmdId, key);
     if (outcome === TablePick.Ask) return undefined;
     this.#picks++;
+    this.#tell(view);
     if (outcome === TablePick.Refused) {
-      this.#told(modId, cmdId);
+      this.#noteTold(modId, cmdId);
       this.#batcher.refused(modId, cmdId);
       return { retcode: RetCode.Overload };
     }
@@ -99,7 +108,8 @@ export class TableCaller {
       this.#batcher.flush();
       return false;
     }
-    this.#told(outcome.modId, outcome.cmdId);
+    this.#tell(view);
+    this.#noteTold(outcome.modId, outcome.cmdId);
     this.#batcher.takesRuns = view.takesRuns;
     this.#batcher.add(outcome);
     return true;
@@ -140,11 +150,18 @@ export class TableCaller {
   #tellUse(modId: number, cmdId: number): void {
     const toldMs = this.#toldMs.get(moduleId(modId, cmdId)) ?? -Infinity;
     if (this.#clock.nowMs() - toldMs < USE_TOLD_MS) return;
-    this.#told(modId, cmdId);
+    this.#noteTold(modId, cmdId);
     this.#batcher.use(modId, cmdId);
   }
 
-  #told(modId: number, cmdId: number): void {
+  /** What waits for the agent of another table leaves first. */
+  #tell(view: TableView): void {
+    if (view === this.#told) return;
+    this.#batcher.flush();
+    this.#told = view;
+  }
+
+  #noteTold(modId: number, cmdId: number): void {
     if (this.#toldMs.size >= TABLE_MODULES_MAX) this.#toldMs.clear();
     this.#toldMs.set(moduleId(modId, cmdId), this.#clock.nowMs());
   }
@@ -169,5 +186,6 @@ function pickFrom(
   const slot = view.slotOf(modId, cmdId);
   if (slot < 0) return TablePick.Ask;
   if (key === undefined) return view.pick(slot);
-  return view.pickKeyed(slot, tableKeyOf(readPickKey(key)), tableKeyOf);
+  const text = textOfPickKey(key);
+  return text === undefined ? TablePick.Ask : view.pickKeyed(slot, tableKeyOf(text), tableKeyOf);
 }

@@ -54,6 +54,8 @@ export class TableView {
   tag = 0;
   readonly generation: number;
   readonly port0: number;
+  /** Address on which its agent listens, unsigned. */
+  readonly ip0: number;
   /** The agent takes records that stand for several outcomes. */
   readonly takesRuns: boolean;
   readonly #slots: number;
@@ -76,6 +78,7 @@ export class TableView {
     const head = new DataView(memory, 0, TABLE_HEADER_BYTES);
     this.generation = Number(head.getBigUint64(TableField.Generation, true));
     this.port0 = head.getUint16(TableField.Port, true);
+    this.ip0 = head.getUint32(TableField.Ip, true);
     this.takesRuns = (head.getUint32(TableField.Takes, true) & TAKES_RUNS) !== 0;
     this.#slots = head.getUint32(TableField.Slots, true);
     this.#firstBlock = head.getUint32(TableField.FirstBlock, true);

@@ -26,9 +26,14 @@ export function encodePickKey(key: PickKey): Uint8Array {
  * in-process client agree. Bytes that are no text are read one by one, so none of them is lost.
  */
 export function readPickKey(bytes: Uint8Array): string {
+  return textOfPickKey(bytes) ?? String.fromCharCode(...bytes);
+}
+
+/** A key that is text; undefined: its bytes are no UTF-8, and only the agent says what it means. */
+export function textOfPickKey(bytes: Uint8Array): string | undefined {
   try {
     return strict.decode(bytes);
   } catch {
-    return String.fromCharCode(...bytes);
+    return undefined;
   }
 }

@@ -68,7 +68,7 @@ export async function checkClient(
   const places = { root: ROOT, out };
   if (command.build !== undefined) buildDriver(fillWords(command.build, places));
   const driver = await ClientDriver.start(fillWords(command.run, places));
-  const player = new Player(driver, (routes) => ConformanceAgent.open(routes));
+  const player = new Player(driver, (options) => ConformanceAgent.open(options));
   const leftOut: string[] = [];
   const failed: string[] = [];
   let passed = 0;

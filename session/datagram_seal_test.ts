@@ -2,6 +2,7 @@
 // what may happen to a datagram.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { decodeGetHostRequest, frameGetHostRequest, frameGetHostResponse } from "../proto/codec.ts";
 import { RetCode } from "../proto/message_ids.ts";
@@ -9,6 +10,20 @@ import { readDatagram } from "../proto/wire.ts";
 import { SEAL_AGE_MS_MAX, SEAL_GROWTH_BYTES, Sealer, SealJudge } from "./datagram_seal.ts";
 import { newNonce, proofOf } from "./proof.ts";
 import { Secrets } from "./secrets.ts";
+
+const VECTORS = new URL("../proto/seal_vectors.json", import.meta.url);
+
+/** What a sealer makes of its `number`th message, and an answer to it; bytes as hex. */
+interface SealVector {
+  readonly what: string;
+  readonly secret: string;
+  readonly sender: string;
+  readonly wallMs: number;
+  readonly number: number;
+  readonly message: string;
+  readonly sealed: string;
+  readonly answer: string;
+}
 
 const secret = (text: string): Uint8Array => new TextEncoder().encode(text.padEnd(20, "."));
 const [first, second] = [secret("first"), secret("second")];
@@ -90,5 +105,21 @@ test("two secrets are valid at once, and each answer is sealed with that of its 
     assert.equal(stranger.isAnswer(sealed, one), false, "it is for another sender");
     sealed[9] ^= 1;
     assert.equal(sealer.isAnswer(sealed, one), false);
+  }
+});
+
+test("seals are those of the vectors, with which clients in other languages are tested", () => {
+  const bytesOf = (hex: string): Uint8Array =>
+    Uint8Array.from(hex.match(/../g) ?? [], (pair) => parseInt(pair, 16));
+  const vectors = JSON.parse(readFileSync(VECTORS, "utf8")) as SealVector[];
+  assert.ok(vectors.length >= 4);
+  for (const { what, secret, sender, message, sealed, answer, wallMs, number } of vectors) {
+    const sealer = new Sealer(bytesOf(sender), proofOf, () => wallMs);
+    const known = bytesOf(secret);
+    let last: Uint8Array = new Uint8Array();
+    for (let count = 0; count < number; count++) last = sealer.seal(bytesOf(message), known);
+    assert.deepEqual(last, bytesOf(sealed), what);
+    assert.equal(sealer.isAnswer(bytesOf(answer), known), true, what);
+    assert.equal(sealer.isAnswer(last, known), false, what);
   }
 });

@@ -86,7 +86,9 @@ static void send_batch(lars_caller *caller) {
   size_t start_bytes = lars_write_batch_start(start, batch->sender, batch->first, length);
   uint8_t *datagram = batch->datagram + LARS_BATCH_START_BYTES - start_bytes;
   memcpy(datagram, start, start_bytes);
-  if (batch->socket < 0 || !lars_send(batch->socket, datagram, start_bytes + length)) {
+  length += start_bytes;
+  if (batch->is_sealed) length = lars_seal_now(caller, &batch->sealer, datagram, length, datagram);
+  if (batch->socket < 0 || !lars_send(batch->socket, datagram, length)) {
     lars_count(&caller->stats.outcomes_dropped, (uint64_t)batch->outcomes);
   }
   batch->first += (uint64_t)batch->outcomes;
@@ -152,6 +154,8 @@ static void begin_sender(lars_caller *caller, const lars_mapping *mapping, uint6
   send_batch(caller);
   if (batch->socket >= 0) close(batch->socket);
   batch->socket = lars_open_socket(mapping->table.agent_ip, mapping->table.agent_port);
+  batch->is_sealed = caller->has_secret && !lars_is_loopback(mapping->table.agent_ip);
+  lars_sealer_init(&batch->sealer);
   batch->epoch = epoch;
   batch->first = 0;
   do {

@@ -80,6 +80,9 @@ typedef struct lars_batch {
   int socket;
   uint64_t epoch;
   uint32_t sender;
+  /** Batches go to an address beyond loopback, and there is a secret. */
+  bool is_sealed;
+  lars_sealer sealer;
   /** Outcomes handed on before those that wait. */
   uint64_t first;
   /** Number of batches sent. */
@@ -93,7 +96,8 @@ typedef struct lars_batch {
   int failing_count;
   /** Nodes whose last outcome was a failure, as hashes; 0: none. */
   uint64_t failing[LARS_FAILING_SLOTS];
-  uint8_t datagram[LARS_BATCH_START_BYTES + LARS_BATCH_RECORDS * LARS_OUTCOME_BYTES];
+  uint8_t datagram[LARS_BATCH_START_BYTES + LARS_BATCH_RECORDS * LARS_OUTCOME_BYTES +
+                   LARS_SEAL_BYTES];
 } lars_batch;
 
 struct lars_caller {
@@ -105,8 +109,8 @@ struct lars_caller {
   int64_t last_good_ms;
   double retry_share, retry_floor_per_second;
   char *shared_table;
-  /** What goes to the agent is sealed with the secret, and what comes must be. */
-  bool has_secret;
+  /** The program knows a secret; and what goes to the agent that is asked is sealed with it. */
+  bool has_secret, is_sealed;
   lars_secret secret;
 
   pthread_mutex_t lanes_lock;
@@ -192,6 +196,16 @@ int lars_open_socket(uint32_t ip, uint16_t port);
 
 /** Sends once more at once when the send only told that an earlier datagram was refused. */
 bool lars_send(int socket, const uint8_t *datagram, size_t length);
+
+/** True for an address of this host alone: whoever listens there wants no proof. */
+bool lars_is_loopback(uint32_t ip);
+
+/** Another sender of seals than all others. */
+void lars_sealer_init(lars_sealer *sealer);
+
+/** The datagram with a seal of now in sealed, which may be the datagram itself; gives its length. */
+size_t lars_seal_now(const lars_caller *caller, lars_sealer *sealer, const uint8_t *datagram,
+                     size_t length, uint8_t *sealed);
 
 /** Picks from the table; LARS_FOUND_NOTHING also where there is no usable table. */
 lars_found lars_mapping_pick(lars_caller *caller, uint32_t modid, uint32_t cmdid,

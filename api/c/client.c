@@ -89,10 +89,10 @@ static void take_options(lars_caller *caller, const lars_options *options) {
   caller->last_good_ms = options->last_good_ms;
   caller->retry_share = options->retry_share;
   caller->retry_floor_per_second = options->retry_floor_per_second;
-  /* The agent of this host wants none. */
-  bool is_far = ntohl(caller->address.sin_addr.s_addr) >> 24 != 127;
-  caller->has_secret = options->token != NULL && is_far;
+  caller->has_secret = options->token != NULL;
   if (caller->has_secret) lars_secret_init(&caller->secret, options->token, options->token_bytes);
+  bool is_far = !lars_is_loopback(ntohl(caller->address.sin_addr.s_addr));
+  caller->is_sealed = caller->has_secret && is_far;
 }
 
 lars_result lars_open(const lars_options *options, lars_caller **caller) {

@@ -70,9 +70,7 @@ static lars_lane *new_lane(void) {
   lars_lane *lane = (lars_lane *)malloc(sizeof *lane);
   if (lane == NULL) return NULL;
   lane->seq = (uint32_t)lars_random();
-  uint64_t sender = lars_random();
-  memcpy(lane->sealer.sender, &sender, sizeof sender);
-  lane->sealer.number = 0;
+  lars_sealer_init(&lane->sealer);
   lane->next_free = lane->next = NULL;
   for (int at = 0; at < LARS_PORTS; at++) {
     lane->sockets[at] = -1;
@@ -156,15 +154,28 @@ bool lars_send(int socket, const uint8_t *datagram, size_t length) {
   return sent >= 0;
 }
 
-/** The same from a lane, sealed where the agent wants it. */
-static bool send_sealed(const lars_caller *caller, lars_lane *lane, int socket,
-                        const uint8_t *datagram, size_t length) {
-  if (!caller->has_secret) return lars_send(socket, datagram, length);
-  uint8_t sealed[LARS_QUESTION_BYTES_MAX + LARS_SEAL_BYTES];
+bool lars_is_loopback(uint32_t ip) { return ip >> 24 == 127; }
+
+void lars_sealer_init(lars_sealer *sealer) {
+  uint64_t sender = lars_random();
+  memcpy(sealer->sender, &sender, sizeof sender);
+  sealer->number = 0;
+}
+
+size_t lars_seal_now(const lars_caller *caller, lars_sealer *sealer, const uint8_t *datagram,
+                     size_t length, uint8_t *sealed) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   uint64_t wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-  length = lars_seal(&caller->secret, &lane->sealer, wall_ms, datagram, length, sealed);
+  return lars_seal(&caller->secret, sealer, wall_ms, datagram, length, sealed);
+}
+
+/** Sends from a lane, sealed where the agent wants it. */
+static bool send_sealed(const lars_caller *caller, lars_lane *lane, int socket,
+                        const uint8_t *datagram, size_t length) {
+  if (!caller->is_sealed) return lars_send(socket, datagram, length);
+  uint8_t sealed[LARS_QUESTION_BYTES_MAX + LARS_SEAL_BYTES];
+  length = lars_seal_now(caller, &lane->sealer, datagram, length, sealed);
   return lars_send(socket, sealed, length);
 }
 
@@ -233,7 +244,7 @@ static lars_kind judge_datagram(const uint8_t *datagram, size_t length, lars_que
 /** Counts a datagram that answers nothing; true for the answer. */
 static bool take_datagram(lars_caller *caller, lars_lane *lane, size_t length,
                           lars_question *question) {
-  bool is_believed = !caller->has_secret ||
+  bool is_believed = !caller->is_sealed ||
                      lars_seal_is_answer(&caller->secret, &lane->sealer, lane->buffer, length);
   lars_kind kind = is_believed ? judge_datagram(lane->buffer, length, question) : IS_GARBAGE;
   if (kind == IS_LATE) lars_count(&caller->stats.late, 1);

@@ -32,7 +32,7 @@ static bool table_path(const lars_caller *caller, char *path, size_t length) {
            strcpy(path, caller->shared_table) != NULL;
   }
   /* The table of another host's agent is not here. */
-  if (ntohl(caller->address.sin_addr.s_addr) >> 24 != 127) return false;
+  if (!lars_is_loopback(ntohl(caller->address.sin_addr.s_addr))) return false;
   return snprintf(path, length, "/dev/shm/lars-agent-%u.table", (unsigned)caller->ports[0]) > 0;
 }
 

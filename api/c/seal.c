@@ -130,7 +130,7 @@ size_t lars_seal(const lars_secret *secret, lars_sealer *sealer, uint64_t wall_m
   uint8_t digest[LARS_SHA256_BYTES];
   size_t at = length, sealed = length + LARS_SEAL_BYTES;
   sealer->number++;
-  memcpy(out, datagram, length);
+  memmove(out, datagram, length);
   put_le(out + 4, sealed - LARS_HEAD_BYTES, 4);
   memcpy(out + at, SEAL_HEAD, sizeof SEAL_HEAD);
   at += sizeof SEAL_HEAD;

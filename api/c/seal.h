@@ -45,7 +45,7 @@ void lars_hmac(const lars_secret *secret, const char *label, const uint8_t *byte
 
 /**
  * Writes the datagram with its seal, and gives its length, LARS_SEAL_BYTES more. For each datagram
- * anew, also for a repeated one. wall_ms: milliseconds since 1970.
+ * anew, also for a repeated one. wall_ms: milliseconds since 1970. out may be the datagram itself.
  */
 size_t lars_seal(const lars_secret *secret, lars_sealer *sealer, uint64_t wall_ms,
                  const uint8_t *datagram, size_t length, uint8_t *out);

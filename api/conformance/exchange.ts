@@ -48,6 +48,11 @@ export interface Reply {
   readonly afterMs?: number;
   /** `stranger`: sent from another port than the agent's. */
   readonly from?: "stranger";
+  /**
+   * Where the agent wants a secret: `none` without a seal, `other` with that of another secret,
+   * `spoilt` with one that fits another answer. @default {sealed as it should be}
+   */
+  readonly seal?: "none" | "other" | "spoilt";
   /** How often it is sent. @default {1} */
   readonly copies?: number;
 }
@@ -88,6 +93,8 @@ export interface Step {
   readonly outcomes?: readonly string[];
   /** Records that stand for several outcomes: at least so many, or none at all for 0. */
   readonly runs?: number;
+  /** Datagrams that the agent refused for want of a good seal: at least so many, or none for 0. */
+  readonly refused?: number;
   /** Questions that must have reached the agent. */
   readonly questions?: {
     readonly message: number;
@@ -114,6 +121,11 @@ export interface Exchange {
   readonly needs?: readonly string[];
   /** Words after `open`, beside the ports. */
   readonly options?: string;
+  /**
+   * The agent listens beyond loopback, at an address of this host, and wants this secret; the client is
+   * told both, unless `options` tell it another one. @default {on loopback, without a secret}
+   */
+  readonly secret?: string;
   /** Rules of the scripted agent; left out: the real agent, with `routes`. */
   readonly agent?: readonly AgentRule[];
   readonly routes?: Readonly<Record<string, readonly string[]>>;
@@ -166,11 +178,15 @@ export function readQuestion(msgId: number, body: Uint8Array): AskedQuestion | u
 /** Messages that begin with a `seq`. */
 const NUMBERED: readonly number[] = [MessageId.GetHostRequest, MessageId.ExplainRequest];
 
-/** A body without the `seq` at its beginning, as hex: what two askings have in common. */
-export function bodyWithoutSeq(msgId: number, body: Uint8Array): string {
-  if (!NUMBERED.includes(msgId) || body[0] !== SEQ_TAG) return hexOf(body);
-  const end = body.findIndex((byte, index) => index > 0 && byte < 0x80);
-  return hexOf(body.subarray(end + 1));
+/**
+ * A body without the `seq` at its beginning, and without the seal at its end where there is one, as hex:
+ * what two askings have in common.
+ */
+export function bodyWithoutSeq(msgId: number, body: Uint8Array, sealBytes = 0): string {
+  const plain = body.subarray(0, body.length - sealBytes);
+  if (!NUMBERED.includes(msgId) || plain[0] !== SEQ_TAG) return hexOf(plain);
+  const end = plain.findIndex((byte, index) => index > 0 && byte < 0x80);
+  return hexOf(plain.subarray(end + 1));
 }
 
 /** True when the rule is for this question. */

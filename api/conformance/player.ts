@@ -1,13 +1,13 @@
 // Shell. Plays one exchange: commands to the driver, answers of the agent, and what must come of it.
 
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { sleep } from "../../reactor/time/clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import type { ClientDriver } from "./driver.ts";
 import { type Exchange, isExpected, type Step } from "./exchange.ts";
-import { type PlayedAgent, ScriptedAgent } from "./scripted_agent.ts";
+import { type PlayedAgent, ScriptedAgent, type SecretPlace } from "./scripted_agent.ts";
 import { ScriptedTable } from "./scripted_table.ts";
 
 /** How long something may take to come true. */
@@ -31,22 +31,43 @@ function checkPortsAsked(wanted: readonly number[], agent: PlayedAgent): void {
   if (came !== wanted.join()) throw new Error(`they came to ${came}`);
 }
 
+/** How the real agent of an exchange is. */
+export interface RealAgentOptions {
+  /** Its routes, as in an exchange. */
+  readonly routes: Readonly<Record<string, readonly string[]>>;
+  /** @default {on loopback, without a secret} */
+  readonly place?: SecretPlace | undefined;
+  /** Path of the table that it is to keep. @default {none} */
+  readonly tablePath?: string | undefined;
+}
+
 /** Makes the real agent of an exchange that names routes. */
-export type OpenRealAgent = (
-  routes: Readonly<Record<string, readonly string[]>>,
-) => Promise<PlayedAgent>;
+export type OpenRealAgent = (options: RealAgentOptions) => Promise<PlayedAgent>;
 
 /** What came of an exchange. */
 export interface Played {
   readonly name: string;
-  /** `passed`; `left out` with the missing feature; or what went wrong, with the step. */
+  /** `passed`; `left out` with what is missing; or what went wrong, with the step. */
   readonly outcome: string;
 }
 
-/** The table of an exchange; the file is in the folder of the player. */
-function openTable(exchange: Exchange, folder: string, port: number): ScriptedTable | undefined {
-  if (exchange.needs?.includes("table") !== true) return undefined;
-  const table = new ScriptedTable(join(folder, "agent.table"));
+const LOOPBACK = "127.0.0.1";
+
+/** An address of this host that is not loopback; undefined: it has none. */
+function addressBeyondLoopback(): string | undefined {
+  return Object.values(networkInterfaces()).flat()
+    .find((one) => one?.family === "IPv4" && !one.internal)?.address;
+}
+
+/** The table of an exchange, if it is not the real agent's own. */
+function openTable(
+  exchange: Exchange,
+  path: string | undefined,
+  port: number,
+  address: string,
+): ScriptedTable | undefined {
+  if (path === undefined || exchange.agent === undefined) return undefined;
+  const table = new ScriptedTable(path, address);
   if (exchange.table !== undefined) table.write(exchange.table, port);
   return table;
 }
@@ -79,9 +100,13 @@ export class Player {
     const { name, needs = [] } = exchange;
     const missing = needs.filter((feature) => !this.#driver.features.includes(feature));
     if (missing.length > 0) return { name, outcome: `left out: no ${missing.join(", ")}` };
-    const agent = await this.#openAgent(exchange);
+    const address = exchange.secret === undefined ? LOOPBACK : addressBeyondLoopback();
+    if (address === undefined) return { name, outcome: "left out: no address beyond loopback" };
+    const folder = await mkdtemp(join(tmpdir(), "lars-table-"));
+    const path = needs.includes("table") ? join(folder, "agent.table") : undefined;
+    const agent = await this.#openAgent(exchange, address, path);
     try {
-      await this.#playWith(exchange, agent);
+      await this.#playWith(exchange, agent, address, path);
       return { name, outcome: "passed" };
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
@@ -89,23 +114,38 @@ export class Player {
     } finally {
       this.#begun.clear();
       await agent.close();
+      await rm(folder, { recursive: true, force: true });
     }
   }
 
-  async #openAgent({ name, agent, routes }: Exchange): Promise<PlayedAgent> {
-    if (agent !== undefined) return await ScriptedAgent.open(agent);
-    if (routes !== undefined) return await this.#openReal(routes);
+  async #openAgent(
+    { name, agent, routes, secret }: Exchange,
+    address: string,
+    tablePath: string | undefined,
+  ): Promise<PlayedAgent> {
+    const place = secret === undefined ? undefined : { address, secret };
+    if (agent !== undefined) return await ScriptedAgent.open(agent, place);
+    if (routes !== undefined) return await this.#openReal({ routes, place, tablePath });
     throw new RangeError(`Exchange "${name}" must have rules (agent) or routes`);
   }
 
-  async #playWith(exchange: Exchange, agent: PlayedAgent): Promise<void> {
-    const folder = await mkdtemp(join(tmpdir(), "lars-table-"));
-    const table = openTable(exchange, folder, agent.ports[0]);
+  async #playWith(
+    exchange: Exchange,
+    agent: PlayedAgent,
+    address: string,
+    tablePath: string | undefined,
+  ): Promise<void> {
+    const table = openTable(exchange, tablePath, agent.ports[0], address);
+    const options = [`ports=${agent.ports.join(",")}`];
     // Without a table the client must not find one of another agent that had the port before.
-    const path = this.#driver.features.includes("table") ? ` table=${table?.path ?? ""}` : "";
-    const options = exchange.options === undefined ? "" : ` ${exchange.options}`;
+    if (this.#driver.features.includes("table")) options.push(`table=${tablePath ?? ""}`);
+    if (exchange.options !== undefined) options.push(exchange.options);
+    if (exchange.secret !== undefined) {
+      options.push(`host=${address}`);
+      if (exchange.options?.includes("token=") !== true) options.push(`token=${exchange.secret}`);
+    }
     try {
-      await this.#do({ do: `open ports=${agent.ports.join(",")}${path}${options}`, expect: "ok" });
+      await this.#do({ do: `open ${options.join(" ")}`, expect: "ok" });
       for (const [index, step] of exchange.steps.entries()) {
         try {
           if (step.table !== undefined) changeTable(step.table, table, agent.ports[0]);
@@ -118,7 +158,6 @@ export class Player {
     } finally {
       await this.#driver.run("close");
       table?.close();
-      await rm(folder, { recursive: true, force: true });
     }
   }
 
@@ -130,6 +169,7 @@ export class Player {
     else if (step.agent === "stop") await agent.stop();
     else if (step.agent === "start") await agent.start();
     else if (step.outcomes !== undefined) await this.#outcomes(step.outcomes, agent);
+    else if (step.refused !== undefined) await this.#refused(step.refused, agent);
     else if (step.runs !== undefined) await this.#runs(step.runs, agent);
     else if (step.questions !== undefined) await this.#questions(step.questions, agent);
     else if (step.ports !== undefined) checkPortsAsked(step.ports, agent);
@@ -189,6 +229,12 @@ export class Player {
   async #runs(atLeast: number, agent: PlayedAgent): Promise<void> {
     await this.#lookUntil(() => agent.runCount >= atLeast, () => `${agent.runCount} runs came`);
     if (atLeast === 0 && agent.runCount > 0) throw new Error(`${agent.runCount} runs came`);
+  }
+
+  async #refused(atLeast: number, agent: PlayedAgent): Promise<void> {
+    const state = (): string => `${agent.refusedCount} datagrams had no good seal`;
+    await this.#lookUntil(() => agent.refusedCount >= atLeast, state);
+    if (atLeast === 0 && agent.refusedCount > 0) throw new Error(state());
   }
 
   async #questions(

@@ -12,6 +12,9 @@ import {
   OutcomeField,
   RUN_TAG,
 } from "../../proto/table_layout.ts";
+import { SEAL_GROWTH_BYTES, SealJudge } from "../../session/datagram_seal.ts";
+import { proofOf } from "../../session/proof.ts";
+import { Secrets } from "../../session/secrets.ts";
 import { FakeAgent, type Received } from "../testing/fake_agent.ts";
 import {
   type AgentRule,
@@ -35,6 +38,8 @@ export interface PlayedAgent {
   readonly outcomes: readonly string[];
   /** Records that stood for several of them. */
   readonly runCount: number;
+  /** Datagrams that had no good seal, where a secret is wanted. */
+  readonly refusedCount: number;
   /** Bodies without `seq`, as hex, of the messages of an id that came. */
   bodiesOf(msgId: number): readonly string[];
   /** Which of the ports, 0 to 2, questions came to, in order. */
@@ -45,6 +50,56 @@ export interface PlayedAgent {
   close(): Promise<void>;
 }
 
+/** Where an agent is that wants a secret. */
+export interface SecretPlace {
+  /** An address of this host beyond loopback. */
+  readonly address: string;
+  readonly secret: string;
+}
+
+/** Seals an answer. */
+type SealAnswer = (frame: Uint8Array) => Uint8Array;
+
+/** What is told of seals by those who know them, each with its own numbers of senders. */
+class Seals {
+  readonly #good: SealJudge;
+  /** What `seal: "other"` is sealed with. */
+  readonly #other: (datagram: Uint8Array) => Uint8Array;
+  refusedCount = 0;
+
+  constructor(secret: string) {
+    const text = new TextEncoder();
+    this.#good = new SealJudge(
+      new Secrets([text.encode(secret)]),
+      proofOf,
+      () => systemClock.wallMs(),
+    );
+    this.#other = (signed) => proofOf(text.encode("another secret"), signed).subarray(0, 16);
+  }
+
+  /** How to seal an answer to a datagram; undefined: its own seal is none. */
+  take(datagram: Uint8Array): ((frame: Uint8Array, how: Reply["seal"]) => Uint8Array) | undefined {
+    const verdict = this.#good.judge(datagram);
+    if ("refused" in verdict) {
+      this.refusedCount++;
+      return undefined;
+    }
+    return (frame, how) => this.#seal(frame, how, verdict.answer);
+  }
+
+  #seal(frame: Uint8Array, how: Reply["seal"], answer: SealAnswer): Uint8Array {
+    if (how === "none") return frame;
+    const sealed = answer(frame);
+    const macAt = sealed.length - MAC_BYTES;
+    if (how === "other") sealed.set(this.#other(sealed.subarray(0, macAt)), macAt);
+    // The last byte of what is signed before the seal.
+    if (how === "spoilt") sealed[sealed.length - SEAL_GROWTH_BYTES - 1] ^= 1;
+    return sealed;
+  }
+}
+
+const MAC_BYTES = 16;
+
 /** Answers by rules and notes down what comes. */
 export class ScriptedAgent implements PlayedAgent {
   readonly #rules: readonly AgentRule[];
@@ -52,6 +107,8 @@ export class ScriptedAgent implements PlayedAgent {
   readonly #turns: number[];
   readonly #stranger: Socket = createSocket("udp4");
   readonly #received: Received[] = [];
+  readonly #place: SecretPlace | undefined;
+  readonly #seals: Seals | undefined;
   readonly outcomes: string[] = [];
   runCount = 0;
   /** Number that must come next, by sender. */
@@ -59,15 +116,17 @@ export class ScriptedAgent implements PlayedAgent {
   #agent: FakeAgent | undefined;
   #ports: readonly number[] = [0, 0, 0];
 
-  private constructor(rules: readonly AgentRule[]) {
+  private constructor(rules: readonly AgentRule[], place: SecretPlace | undefined) {
     this.#rules = rules;
+    this.#place = place;
+    this.#seals = place === undefined ? undefined : new Seals(place.secret);
     this.#turns = rules.map(() => 0);
     this.#stranger.on("error", () => {}); // the caller is gone: nobody waits for this answer
   }
 
-  /** Binds to free ports of loopback. */
-  static async open(rules: readonly AgentRule[]): Promise<ScriptedAgent> {
-    const agent = new ScriptedAgent(rules);
+  /** Binds to free ports: of loopback, or where a secret is wanted. */
+  static async open(rules: readonly AgentRule[], place?: SecretPlace): Promise<ScriptedAgent> {
+    const agent = new ScriptedAgent(rules, place);
     await agent.start();
     return agent;
   }
@@ -77,7 +136,7 @@ export class ScriptedAgent implements PlayedAgent {
   }
 
   async start(): Promise<void> {
-    this.#agent = await FakeAgent.start(this.#ports);
+    this.#agent = await FakeAgent.start(this.#ports, this.#place?.address);
     this.#ports = this.#agent.ports;
     this.#agent.onReceive = (received) => this.#onReceive(received);
   }
@@ -89,7 +148,13 @@ export class ScriptedAgent implements PlayedAgent {
 
   bodiesOf(msgId: number): string[] {
     return this.#received.filter((one) => one.msgId === msgId)
-      .map(({ body }) => bodyWithoutSeq(msgId, body));
+      .map(({ body }) =>
+        bodyWithoutSeq(msgId, body, this.#seals === undefined ? 0 : SEAL_GROWTH_BYTES)
+      );
+  }
+
+  get refusedCount(): number {
+    return this.#seals?.refusedCount ?? 0;
   }
 
   portsOf(): number[] {
@@ -105,7 +170,10 @@ export class ScriptedAgent implements PlayedAgent {
     await new Promise<void>((resolve) => this.#stranger.close(() => resolve()));
   }
 
-  #onReceive(received: Received): void {
+  #onReceive(datagram: Received): void {
+    const seal = this.#seals?.take(datagram.datagram);
+    if (this.#seals !== undefined && seal === undefined) return;
+    const received: SealedQuestion = { ...datagram, seal: seal ?? ((frame) => frame) };
     this.#received.push(received);
     const { msgId, body } = received;
     if (msgId === MessageId.ReportRequest) {
@@ -127,14 +195,14 @@ export class ScriptedAgent implements PlayedAgent {
     if (question !== undefined) this.#answer(received, question);
   }
 
-  #answer(received: Received, question: AskedQuestion): void {
+  #answer(received: SealedQuestion, question: AskedQuestion): void {
     const index = this.#rules.findIndex((rule, at) =>
       isFor(rule, question) && this.#turns[at] < (rule.times ?? Infinity)
     );
     if (index < 0) return;
     const turn = this.#turns[index]++;
     for (const reply of this.#rules[index].reply) {
-      const bytes = replyBytes(reply, question, turn);
+      const bytes = received.seal(replyBytes(reply, question, turn), reply.seal);
       for (let copy = 0; copy < (reply.copies ?? 1); copy++) this.#send(received, reply, bytes);
     }
   }
@@ -142,12 +210,22 @@ export class ScriptedAgent implements PlayedAgent {
   #send(received: Received, reply: Reply, bytes: Uint8Array): void {
     const send = (): void => {
       if (reply.from === "stranger") {
-        this.#stranger.send(bytes, received.callerPort, "127.0.0.1", () => {});
+        this.#stranger.send(
+          bytes,
+          received.callerPort,
+          this.#place?.address ?? "127.0.0.1",
+          () => {},
+        );
       } else if (this.#agent !== undefined) received.reply(bytes);
     };
     if (reply.afterMs === undefined) send();
     else systemClock.setTimer(reply.afterMs, send);
   }
+}
+
+/** What was received, and how an answer to it is sealed. */
+interface SealedQuestion extends Received {
+  seal(frame: Uint8Array, how: Reply["seal"]): Uint8Array;
 }
 
 function outcomeOf(body: Uint8Array): string {

@@ -3,6 +3,7 @@
 import { closeSync, fchmodSync, openSync, renameSync, writeSync } from "node:fs";
 import { TableField } from "../../proto/table_layout.ts";
 import { monotonicMs } from "../../reactor/fast/shared_file.ts";
+import { parseIpv4 } from "../../reactor/address.ts";
 import { setRepeating, type Timer } from "../../reactor/time/clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { changedWords, tableImage, type TableScript } from "./table_script.ts";
@@ -15,13 +16,16 @@ const OLD_BY_MS = 60_000;
 /** One path, and the file that is there. */
 export class ScriptedTable {
   readonly path: string;
+  readonly #ip: number;
   #file: number | undefined;
   #image: Uint8Array = new Uint8Array();
   #changes = 1;
   #beat: Timer | undefined;
 
-  constructor(path: string) {
+  /** `address`: where the agent listens. */
+  constructor(path: string, address: string) {
     this.path = path;
+    this.#ip = parseIpv4(address);
   }
 
   /** Puts another file in the place of what is there, which is retired; or changes what is there. */
@@ -33,7 +37,7 @@ export class ScriptedTable {
   #change(script: TableScript, port: number): void {
     const file = this.#file;
     if (file === undefined) throw new RangeError("There must be a table to be changed");
-    const image = tableImage(script, port, 0, ++this.#changes);
+    const image = tableImage(script, port, 0, ++this.#changes, this.#ip);
     for (const word of changedWords(this.#image, image)) {
       writeSync(file, image, word * 8, 8, word * 8);
     }
@@ -42,7 +46,8 @@ export class ScriptedTable {
 
   #replace(script: TableScript, port: number): void {
     const isOld = script.old === true;
-    const image = tableImage(script, port, monotonicMs() - (isOld ? OLD_BY_MS : 0));
+    const beatMs = monotonicMs() - (isOld ? OLD_BY_MS : 0);
+    const image = tableImage(script, port, beatMs, 1, this.#ip);
     const beside = `${this.path}.new`;
     const file = openSync(beside, "w");
     writeSync(file, image);

@@ -153,13 +153,14 @@ export function changedWords(before: Uint8Array, after: Uint8Array): number[] {
 
 /**
  * The whole file; `port` is the first of the agent's, `beatMs` the heartbeat, `changes` the number of
- * all changes, which is that of each module too.
+ * all changes, which is that of each module too, `ip` where the agent listens.
  */
 export function tableImage(
   script: TableScript,
   port: number,
   beatMs: number,
   changes = 1,
+  ip = LOOPBACK_IP,
 ): Uint8Array {
   const bytes = new Uint8Array(WORDS * WORD_BYTES);
   const view = new DataView(bytes.buffer);
@@ -172,7 +173,7 @@ export function tableImage(
   put(TableField.Slots, script.slots ?? SLOTS);
   put(TableField.SlotBytes, TABLE_SLOT_BYTES);
   put(TableField.FirstBlock, FIRST_WORD);
-  put(TableField.Ip, LOOPBACK_IP);
+  put(TableField.Ip, ip);
   view.setUint16(TableField.Port, port, true);
   put(TableField.Takes, script.takesRuns === false ? 0 : TAKES_RUNS);
   view.setBigUint64(TableField.Heartbeat, BigInt(Math.max(0, Math.trunc(beatMs))), true);

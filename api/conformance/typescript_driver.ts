@@ -4,6 +4,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { ReportCode } from "../../balancer/detection/call_outcome.ts";
 import { LarsError } from "../../reactor/errors.ts";
+import { openFileMaps } from "../../reactor/runtime/file_maps.ts";
 import { sleep } from "../../reactor/time/clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { LarsClient } from "../client.ts";
@@ -80,6 +81,13 @@ function open(words: Words): string {
     retryShare: words.namedNumber("retry_share"),
     retryFloorPerSecond: words.namedNumber("retry_floor"),
   };
+  const token = words.named("token");
+  const table = words.named("table");
+  Object.assign(options, {
+    hostname: words.named("host"),
+    token: token === undefined ? undefined : new TextEncoder().encode(token),
+    sharedTable: table === "" ? false : table,
+  });
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   client = new LarsClient({ port: [ports[0], ports[1], ports[2]], ...Object.fromEntries(given) });
   return "ok";
@@ -230,7 +238,17 @@ async function answer(line: string): Promise<void> {
   process.stdout.write(`${id} ${result}\n`);
 }
 
-process.stdout.write("driver 1 threads\n");
+/** The runtime lets files be mapped: else no client here can read a table. */
+function canMapFiles(): boolean {
+  try {
+    openFileMaps();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+process.stdout.write(`driver 1 threads${canMapFiles() ? " table" : ""}\n`);
 const lines = createInterface({ input: process.stdin });
 lines.on("line", (line) => void answer(line));
 lines.on("close", () => void client.close());

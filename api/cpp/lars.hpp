@@ -690,7 +690,7 @@ inline void lars_hmac(const lars_secret *secret, const char *label, const uint8_
 
 /**
  * Writes the datagram with its seal, and gives its length, LARS_SEAL_BYTES more. For each datagram
- * anew, also for a repeated one. wall_ms: milliseconds since 1970.
+ * anew, also for a repeated one. wall_ms: milliseconds since 1970. out may be the datagram itself.
  */
 inline size_t lars_seal(const lars_secret *secret, lars_sealer *sealer, uint64_t wall_ms,
                  const uint8_t *datagram, size_t length, uint8_t *out);
@@ -763,6 +763,9 @@ typedef struct lars_batch {
   int socket;
   uint64_t epoch;
   uint32_t sender;
+  /** Batches go to an address beyond loopback, and there is a secret. */
+  bool is_sealed;
+  lars_sealer sealer;
   /** Outcomes handed on before those that wait. */
   uint64_t first;
   /** Number of batches sent. */
@@ -776,7 +779,8 @@ typedef struct lars_batch {
   int failing_count;
   /** Nodes whose last outcome was a failure, as hashes; 0: none. */
   uint64_t failing[LARS_FAILING_SLOTS];
-  uint8_t datagram[LARS_BATCH_START_BYTES + LARS_BATCH_RECORDS * LARS_OUTCOME_BYTES];
+  uint8_t datagram[LARS_BATCH_START_BYTES + LARS_BATCH_RECORDS * LARS_OUTCOME_BYTES +
+                   LARS_SEAL_BYTES];
 } lars_batch;
 
 struct lars_caller {
@@ -788,8 +792,8 @@ struct lars_caller {
   int64_t last_good_ms;
   double retry_share, retry_floor_per_second;
   char *shared_table;
-  /** What goes to the agent is sealed with the secret, and what comes must be. */
-  bool has_secret;
+  /** The program knows a secret; and what goes to the agent that is asked is sealed with it. */
+  bool has_secret, is_sealed;
   lars_secret secret;
 
   pthread_mutex_t lanes_lock;
@@ -875,6 +879,16 @@ inline int lars_open_socket(uint32_t ip, uint16_t port);
 
 /** Sends once more at once when the send only told that an earlier datagram was refused. */
 inline bool lars_send(int socket, const uint8_t *datagram, size_t length);
+
+/** True for an address of this host alone: whoever listens there wants no proof. */
+inline bool lars_is_loopback(uint32_t ip);
+
+/** Another sender of seals than all others. */
+inline void lars_sealer_init(lars_sealer *sealer);
+
+/** The datagram with a seal of now in sealed, which may be the datagram itself; gives its length. */
+inline size_t lars_seal_now(const lars_caller *caller, lars_sealer *sealer, const uint8_t *datagram,
+                     size_t length, uint8_t *sealed);
 
 /** Picks from the table; LARS_FOUND_NOTHING also where there is no usable table. */
 inline lars_found lars_mapping_pick(lars_caller *caller, uint32_t modid, uint32_t cmdid,
@@ -1826,7 +1840,7 @@ inline size_t lars_seal(const lars_secret *secret, lars_sealer *sealer, uint64_t
   uint8_t digest[LARS_SHA256_BYTES];
   size_t at = length, sealed = length + LARS_SEAL_BYTES;
   sealer->number++;
-  memcpy(out, datagram, length);
+  memmove(out, datagram, length);
   put_le(out + 4, sealed - LARS_HEAD_BYTES, 4);
   memcpy(out + at, SEAL_HEAD, sizeof SEAL_HEAD);
   at += sizeof SEAL_HEAD;
@@ -1914,9 +1928,7 @@ inline lars_lane *new_lane(void) {
   lars_lane *lane = (lars_lane *)malloc(sizeof *lane);
   if (lane == NULL) return NULL;
   lane->seq = (uint32_t)lars_random();
-  uint64_t sender = lars_random();
-  memcpy(lane->sealer.sender, &sender, sizeof sender);
-  lane->sealer.number = 0;
+  lars_sealer_init(&lane->sealer);
   lane->next_free = lane->next = NULL;
   for (int at = 0; at < LARS_PORTS; at++) {
     lane->sockets[at] = -1;
@@ -2000,15 +2012,28 @@ inline bool lars_send(int socket, const uint8_t *datagram, size_t length) {
   return sent >= 0;
 }
 
-/** The same from a lane, sealed where the agent wants it. */
-inline bool send_sealed(const lars_caller *caller, lars_lane *lane, int socket,
-                        const uint8_t *datagram, size_t length) {
-  if (!caller->has_secret) return lars_send(socket, datagram, length);
-  uint8_t sealed[LARS_QUESTION_BYTES_MAX + LARS_SEAL_BYTES];
+inline bool lars_is_loopback(uint32_t ip) { return ip >> 24 == 127; }
+
+inline void lars_sealer_init(lars_sealer *sealer) {
+  uint64_t sender = lars_random();
+  memcpy(sealer->sender, &sender, sizeof sender);
+  sealer->number = 0;
+}
+
+inline size_t lars_seal_now(const lars_caller *caller, lars_sealer *sealer, const uint8_t *datagram,
+                     size_t length, uint8_t *sealed) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   uint64_t wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-  length = lars_seal(&caller->secret, &lane->sealer, wall_ms, datagram, length, sealed);
+  return lars_seal(&caller->secret, sealer, wall_ms, datagram, length, sealed);
+}
+
+/** Sends from a lane, sealed where the agent wants it. */
+inline bool send_sealed(const lars_caller *caller, lars_lane *lane, int socket,
+                        const uint8_t *datagram, size_t length) {
+  if (!caller->is_sealed) return lars_send(socket, datagram, length);
+  uint8_t sealed[LARS_QUESTION_BYTES_MAX + LARS_SEAL_BYTES];
+  length = lars_seal_now(caller, &lane->sealer, datagram, length, sealed);
   return lars_send(socket, sealed, length);
 }
 
@@ -2077,7 +2102,7 @@ inline lars_kind judge_datagram(const uint8_t *datagram, size_t length, lars_que
 /** Counts a datagram that answers nothing; true for the answer. */
 inline bool take_datagram(lars_caller *caller, lars_lane *lane, size_t length,
                           lars_question *question) {
-  bool is_believed = !caller->has_secret ||
+  bool is_believed = !caller->is_sealed ||
                      lars_seal_is_answer(&caller->secret, &lane->sealer, lane->buffer, length);
   lars_kind kind = is_believed ? judge_datagram(lane->buffer, length, question) : IS_GARBAGE;
   if (kind == IS_LATE) lars_count(&caller->stats.late, 1);
@@ -2308,7 +2333,7 @@ inline bool table_path(const lars_caller *caller, char *path, size_t length) {
            strcpy(path, caller->shared_table) != NULL;
   }
   /* The table of another host's agent is not here. */
-  if (ntohl(caller->address.sin_addr.s_addr) >> 24 != 127) return false;
+  if (!lars_is_loopback(ntohl(caller->address.sin_addr.s_addr))) return false;
   return snprintf(path, length, "/dev/shm/lars-agent-%u.table", (unsigned)caller->ports[0]) > 0;
 }
 
@@ -2729,7 +2754,9 @@ inline void send_batch(lars_caller *caller) {
   size_t start_bytes = lars_write_batch_start(start, batch->sender, batch->first, length);
   uint8_t *datagram = batch->datagram + LARS_BATCH_START_BYTES - start_bytes;
   memcpy(datagram, start, start_bytes);
-  if (batch->socket < 0 || !lars_send(batch->socket, datagram, start_bytes + length)) {
+  length += start_bytes;
+  if (batch->is_sealed) length = lars_seal_now(caller, &batch->sealer, datagram, length, datagram);
+  if (batch->socket < 0 || !lars_send(batch->socket, datagram, length)) {
     lars_count(&caller->stats.outcomes_dropped, (uint64_t)batch->outcomes);
   }
   batch->first += (uint64_t)batch->outcomes;
@@ -2795,6 +2822,8 @@ inline void begin_sender(lars_caller *caller, const lars_mapping *mapping, uint6
   send_batch(caller);
   if (batch->socket >= 0) close(batch->socket);
   batch->socket = lars_open_socket(mapping->table.agent_ip, mapping->table.agent_port);
+  batch->is_sealed = caller->has_secret && !lars_is_loopback(mapping->table.agent_ip);
+  lars_sealer_init(&batch->sealer);
   batch->epoch = epoch;
   batch->first = 0;
   do {
@@ -3059,10 +3088,10 @@ inline void take_options(lars_caller *caller, const lars_options *options) {
   caller->last_good_ms = options->last_good_ms;
   caller->retry_share = options->retry_share;
   caller->retry_floor_per_second = options->retry_floor_per_second;
-  /* The agent of this host wants none. */
-  bool is_far = ntohl(caller->address.sin_addr.s_addr) >> 24 != 127;
-  caller->has_secret = options->token != NULL && is_far;
+  caller->has_secret = options->token != NULL;
   if (caller->has_secret) lars_secret_init(&caller->secret, options->token, options->token_bytes);
+  bool is_far = !lars_is_loopback(ntohl(caller->address.sin_addr.s_addr));
+  caller->is_sealed = caller->has_secret && is_far;
 }
 
 inline lars_result lars_open(const lars_options *options, lars_caller **caller) {

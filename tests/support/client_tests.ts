@@ -30,6 +30,11 @@ export function makeClient(folder: string, out: string, ...words: string[]): str
   return runOwnTests(folder, ["make", "--silent", `OUT=${out}`, "STRICT=-Werror", ...words]);
 }
 
+/** Exchanges that were left out for want of something in the client, and not in this host. */
+export function leftOutByClient(leftOut: readonly string[]): string[] {
+  return leftOut.filter((text) => !text.endsWith("left out: no address beyond loopback"));
+}
+
 /** A client built with the compiler's checks of memory plays every exchange. */
 export async function playWithCheckedMemory(folder: string, flags: string): Promise<void> {
   const out = makeTempDir(`lars-${folder}-`);
@@ -40,8 +45,8 @@ export async function playWithCheckedMemory(folder: string, flags: string): Prom
     const build = [...command.build, sanitized, "STRICT=-Werror"];
     const { passed, leftOut, failed } = await checkClient({ ...command, build }, out.path);
     assert.deepEqual(failed, []);
-    assert.deepEqual(leftOut, []);
-    assert.equal(passed, readExchanges().length);
+    assert.deepEqual(leftOutByClient(leftOut), []);
+    assert.equal(passed + leftOut.length, readExchanges().length);
   } finally {
     out.remove();
   }

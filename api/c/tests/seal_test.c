@@ -57,6 +57,69 @@ static void test_hmac(void) {
   CHECK(is_hex(digest, sizeof digest, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"));
 }
 
+/** Reads hex, and gives how many bytes it is. */
+static size_t bytes_of(const char *hex, uint8_t *bytes) {
+  size_t length = strlen(hex) / 2;
+  for (size_t at = 0; at < length; at++) {
+    unsigned byte = 0;
+    CHECK(sscanf(hex + 2 * at, "%2x", &byte) == 1);
+    bytes[at] = (uint8_t)byte;
+  }
+  return length;
+}
+
+/** Those of proto/seal_vectors.json: secret, number, message, the same with its seal, a sealed answer. */
+static void test_vectors(void) {
+  static const struct {
+    const char *secret;
+    uint32_t number;
+    const char *message, *sealed, *answer;
+  } VECTORS[] = {
+      {"6120736563726574206f66203230206279746573", 1,
+       "0400000006000000080710011802",
+       "040000002d000000080710011802fa012401020304050607080068e5cf8b010000010000007c1d47cca0"
+       "790774f122e3e35a02fec6",
+       "050000003d0000000807100118022a0e08b183a085fcffffffff0110e13cfa0124010203040506070800"
+       "68e5cf8b0100000100000080a11c038f4217fa29a8b3a5bd19dce7"},
+      {"6120736563726574206f66203230206279746573", 2,
+       "530000001e000000080710031a180100000001000000b101a8c0611e0000000000000c000000",
+       "5300000045000000080710031a180100000001000000b101a8c0611e0000000000000c000000fa012401"
+       "020304050607080068e5cf8b010000020000007e132c63672b7948d2ad823b3b6d93b4",
+       "0800000027000000fa012401020304050607080068e5cf8b010000020000003e63db8f64d00122934cf2"
+       "1a890fbedd"},
+      {"6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b", 3,
+       "0400000006000000080710011802",
+       "040000002d000000080710011802fa012401020304050607080068e5cf8b01000003000000b83a2825a5"
+       "439c7284adf0924dd396e6",
+       "050000003d0000000807100118022a0e08b183a085fcffffffff0110e13cfa0124010203040506070800"
+       "68e5cf8b01000003000000dc4128dbe500afad1148718a3db4c47b"},
+      {"00ff8000ff8000ff8000ff8000ff8000ff8000ff80", 1,
+       "0700000000000000",
+       "0700000027000000fa012401020304050607080068e5cf8b01000001000000168452ba4b6fd9e094df50"
+       "127236097f",
+       "0800000027000000fa012401020304050607080068e5cf8b01000001000000dd92faeef146e370094b38"
+       "ee83a06b86"}};
+  for (size_t at = 0; at < sizeof VECTORS / sizeof VECTORS[0]; at++) {
+    uint8_t token[128], message[512], sealed[512], answer[512];
+    lars_sealer sealer = {{1, 2, 3, 4, 5, 6, 7, 8}, 0};
+    lars_secret secret;
+    lars_secret_init(&secret, token, bytes_of(VECTORS[at].secret, token));
+    size_t length = 0, bytes = bytes_of(VECTORS[at].message, message);
+    while (sealer.number < VECTORS[at].number) {
+      length = lars_seal(&secret, &sealer, 1700000000000u, message, bytes, sealed);
+    }
+    char text[1025];
+    for (size_t byte = 0; byte < length; byte++) snprintf(text + 2 * byte, 3, "%02x", sealed[byte]);
+    CHECK(strcmp(text, VECTORS[at].sealed) == 0);
+    CHECK(!lars_seal_is_answer(&secret, &sealer, sealed, length));
+    CHECK(lars_seal_is_answer(&secret, &sealer, answer, bytes_of(VECTORS[at].answer, answer)));
+    /* Where it lies, as batches are sealed. */
+    sealer.number--;
+    CHECK(lars_seal(&secret, &sealer, 1700000000000u, message, bytes, message) == length);
+    CHECK(memcmp(message, sealed, length) == 0);
+  }
+}
+
 static void test_seals(void) {
   uint8_t question[LARS_QUESTION_BYTES_MAX], first[512], second[512], digest[LARS_SHA256_BYTES];
   lars_secret secret, other;
@@ -89,6 +152,7 @@ static void test_seals(void) {
 int main(void) {
   test_sha256();
   test_hmac();
+  test_vectors();
   test_seals();
   return checks_done("seal_test");
 }

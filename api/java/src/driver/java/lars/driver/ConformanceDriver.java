@@ -208,6 +208,12 @@ public final class ConformanceDriver {
     if (words.named.containsKey("table")) {
       builder.sharedTable(words.named.get("table"));
     }
+    if (words.named.containsKey("host")) {
+      builder.hostname(words.named.get("host"));
+    }
+    if (words.named.containsKey("token")) {
+      builder.token(words.named.get("token").getBytes(StandardCharsets.UTF_8));
+    }
     client = builder.build();
     return "ok";
   }

@@ -10,9 +10,11 @@ import java.net.PortUnreachableException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.security.SecureRandom;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.Function;
 
 /** The outcomes of one client on their way to an agent whose table it has mapped. */
 final class Batch {
@@ -35,6 +37,7 @@ final class Batch {
   private record Failing(int modId, int cmdId, long node) {}
 
   private final Counters counters;
+  private final Function<String, byte[]> secretFor;
   /** Room for a head, which ends where the records begin, and the records that wait. */
   private final ByteBuffer records =
       ByteBuffer.allocate(HEAD_MAX + RECORDS_MAX * RECORD_BYTES)
@@ -49,6 +52,7 @@ final class Batch {
   private int behindFailures = HEAD_MAX;
   private InetSocketAddress address;
   private DatagramSocket socket;
+  private Sealer sealer;
   private int sender;
   private long first;
   /** True while the thread is to send what waits. */
@@ -56,8 +60,10 @@ final class Batch {
   private boolean isClosed;
   private Thread thread;
 
-  Batch(Counters counters) {
+  /** {@code secretFor} an address gives what datagrams to it are sealed with, null for nothing. */
+  Batch(Counters counters, Function<String, byte[]> secretFor) {
     this.counters = counters;
+    this.secretFor = secretFor;
   }
 
   /** A table was mapped: its outcomes go to the agent that it names, by a new sender. */
@@ -196,7 +202,7 @@ final class Batch {
       // Also of one that is lost: the agent sees the gap, and counts what was in it.
       first += count;
       int start = HEAD_MAX - head.length;
-      DatagramPacket packet = new DatagramPacket(records.array(), start, head.length + bytes);
+      DatagramPacket packet = packetOf(start, head.length + bytes);
       try {
         socket.send(packet);
       } catch (PortUnreachableException error) {
@@ -208,6 +214,15 @@ final class Batch {
     }
   }
 
+  private DatagramPacket packetOf(int start, int bytes) {
+    if (sealer == null) {
+      return new DatagramPacket(records.array(), start, bytes);
+    }
+    byte[] plain = Arrays.copyOfRange(records.array(), start, start + bytes);
+    byte[] sealed = sealer.seal(plain, System.currentTimeMillis());
+    return new DatagramPacket(sealed, sealed.length);
+  }
+
   private boolean openSocket() throws IOException {
     if (address == null) {
       return false;
@@ -215,7 +230,9 @@ final class Batch {
     DatagramSocket opened = new DatagramSocket(null);
     opened.connect(address);
     socket = opened;
-    sender = new SecureRandom().nextInt() | 1;
+    SecureRandom chance = new SecureRandom();
+    sealer = Sealer.of(secretFor.apply(address.getAddress().getHostAddress()), chance);
+    sender = chance.nextInt() | 1;
     first = 0;
     return true;
   }

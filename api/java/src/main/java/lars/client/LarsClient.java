@@ -51,7 +51,7 @@ public final class LarsClient implements AutoCloseable {
     budgets = new RetryBudgets(settings.retryShare, settings.retryFloorPerSecond);
     firstRoutes = new FirstRoutes(this::askRoute);
     explanations = new Explanations(lines);
-    batch = new Batch(counters);
+    batch = new Batch(counters, settings::secretFor);
     TableReader.OnLeave fill = (modId, cmdId, host) ->
         lastGood.fill(new ModuleId(modId, cmdId), host, nowMs());
     table = new TableReader(settings.tablePath(), settings.ports[0], batch, fill);

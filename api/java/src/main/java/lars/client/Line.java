@@ -36,9 +36,7 @@ final class Line implements AutoCloseable {
       socket.close();
       throw error;
     }
-    byte[] sender = new byte[Sealer.SENDER_BYTES];
-    CHANCE.nextBytes(sender);
-    sealer = settings.secret() == null ? null : new Sealer(settings.secret(), sender);
+    sealer = Sealer.of(settings.secret(), CHANCE);
   }
 
   /** Ends also a question under way. */

@@ -6,6 +6,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
+import java.security.SecureRandom;
 import java.util.Arrays;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
@@ -29,6 +30,16 @@ final class Sealer {
   Sealer(byte[] secret, byte[] sender) {
     this.secret = secret;
     this.sender = sender;
+  }
+
+  /** A sealer with a sender of its own; null without a secret. */
+  static Sealer of(byte[] secret, SecureRandom chance) {
+    if (secret == null) {
+      return null;
+    }
+    byte[] sender = new byte[SENDER_BYTES];
+    chance.nextBytes(sender);
+    return new Sealer(secret, sender);
   }
 
   /** The message with its seal; to be called for each datagram anew, also for a repeated one. */

@@ -41,9 +41,14 @@ final class Settings {
     return sharedTable == null ? TableReader.defaultPath(hostname, ports[0]) : sharedTable;
   }
 
-  /** The secret that datagrams are sealed with; null for none: the agent of this very host wants none. */
+  /** That of the agent that is asked. */
   byte[] secret() {
-    return hostname.startsWith("127.") ? null : token;
+    return secretFor(hostname);
+  }
+
+  /** What datagrams to an address are sealed with; null for nothing: loopback wants no proof. */
+  byte[] secretFor(String address) {
+    return address.startsWith("127.") ? null : token;
   }
 
   String addressOf(int portIndex) {

@@ -48,9 +48,9 @@ public class CoreTest {
 
   /** Vectors made with the C++ implementation of Protocol Buffers; the build names the file. */
   @SuppressWarnings("unchecked")
-  private static List<Map<String, Object>> vectors() throws IOException {
-    String path = System.getProperty("lars.vectors", "../../proto/golden_vectors.json");
-    return (List<Map<String, Object>>) Json.read(Files.readString(Path.of(path)));
+  private static List<Map<String, Object>> vectors(String file) throws IOException {
+    Path golden = Path.of(System.getProperty("lars.vectors", "../../proto/golden_vectors.json"));
+    return (List<Map<String, Object>>) Json.read(Files.readString(golden.resolveSibling(file)));
   }
 
   @SuppressWarnings("unchecked")
@@ -93,7 +93,7 @@ public class CoreTest {
   @Test
   public void requestsAreWrittenByteByByte() throws IOException {
     Map<String, Integer> seen = new HashMap<>();
-    for (Map<String, Object> vector : vectors()) {
+    for (Map<String, Object> vector : vectors("golden_vectors.json")) {
       String message = (String) vector.get("message");
       byte[] datagram = request(message, object(vector, "value"));
       if (datagram != null) {
@@ -120,7 +120,7 @@ public class CoreTest {
   public void answersAreRead() throws IOException {
     int routes = 0;
     int hosts = 0;
-    for (Map<String, Object> vector : vectors()) {
+    for (Map<String, Object> vector : vectors("golden_vectors.json")) {
       String name = (String) vector.get("name");
       Map<String, Object> value = object(vector, "value");
       byte[] body = hex((String) vector.get("hex"));
@@ -304,6 +304,23 @@ public class CoreTest {
     }
     for (int status : new int[] {408, 429, 500}) {
       assertThrows(StatusException.class, () -> Outcomes.checkStatus(status));
+    }
+  }
+
+  @Test
+  public void sealsAreThoseOfTheVectors() throws IOException {
+    for (Map<String, Object> vector : vectors("seal_vectors.json")) {
+      String what = (String) vector.get("what");
+      Sealer sealer =
+          new Sealer(hex((String) vector.get("secret")), hex((String) vector.get("sender")));
+      byte[] sealed = {};
+      for (int count = 0; count < number(vector, "number"); count++) {
+        sealed = sealer.seal(hex((String) vector.get("message")), (Long) vector.get("wallMs"));
+      }
+      assertEquals(what, vector.get("sealed"), HexFormat.of().formatHex(sealed));
+      byte[] answer = hex((String) vector.get("answer"));
+      assertTrue(what, sealer.isAnswer(answer, answer.length));
+      assertFalse(what, sealer.isAnswer(sealed, sealed.length));
     }
   }
 

@@ -61,7 +61,8 @@ public class TableTest {
   }
 
   private static TableReader reader(TableFile file) {
-    return new TableReader(file.path.toString(), 9, new Batch(new Counters()), (modId, cmdId, host) -> true);
+    Batch batch = new Batch(new Counters(), address -> null);
+    return new TableReader(file.path.toString(), 9, batch, (modId, cmdId, host) -> true);
   }
 
   private LarsClient client(TableFile file, Duration deadline) {
@@ -364,7 +365,7 @@ public class TableTest {
     client.getHost(1, 1);
     client.report(1, 1, "0.0.0.1", 80, 0);
     FakeAgent.until("the single outcome", () -> outcomes().size() == 1);
-    Batch batch = new Batch(new Counters());
+    Batch batch = new Batch(new Counters(), address -> null);
     batch.open(0x7f000001, agent.ports[0], false);
     synchronized (batch) { // its thread cannot send meanwhile
       batch.add(7, 7, 1 | 80L << 32, 0, 1);
@@ -391,7 +392,7 @@ public class TableTest {
 
   @Test
   public void equalOutcomesAreOneRecordWhereTheAgentTakesSuch() throws Exception {
-    Batch batch = new Batch(new Counters());
+    Batch batch = new Batch(new Counters(), address -> null);
     batch.open(0x7f000001, agent.ports[0], true);
     Outcome failure = new Outcome(1, 1, 2 | 80L << 32, 111, 3);
     synchronized (batch) { // its thread cannot send meanwhile
@@ -428,7 +429,7 @@ public class TableTest {
 
   @Test
   public void aBatchHasNoMoreOutcomesThanAnAgentTakes() throws Exception {
-    Batch batch = new Batch(new Counters());
+    Batch batch = new Batch(new Counters(), address -> null);
     batch.open(0x7f000001, agent.ports[0], true);
     synchronized (batch) { // its thread cannot send meanwhile
       for (int i = 0; i < 65_541; i++) {
