@@ -63,12 +63,15 @@ type batch struct {
 	failing map[failingNode]struct{}
 	address *net.UDPAddr
 	conn    *net.UDPConn
-	sender  uint32
-	first   uint64
+	// token seals batches to an address beyond loopback.
+	token  []byte
+	seal   *sealer
+	sender uint32
+	first  uint64
 }
 
-func newBatch(counters *counters) *batch {
-	return &batch{counters: counters, failing: map[failingNode]struct{}{}}
+func newBatch(counters *counters, token []byte) *batch {
+	return &batch{counters: counters, token: token, failing: map[failingNode]struct{}{}}
 }
 
 // open: a table was mapped, and its outcomes go to the agent that it names, by a new sender.
@@ -203,6 +206,9 @@ func (b *batch) send() {
 		datagram = binary.AppendUvarint(appendTag(datagram, 2, wireVarint), b.first)
 	}
 	datagram = frame(idBatchedReport, appendBytes(datagram, 3, content))
+	if b.seal != nil {
+		datagram = b.seal.seal(datagram, time.Now())
+	}
 	// Also of one that is lost: the agent sees the gap, and counts what was in it.
 	b.first += count
 	_, err := b.conn.Write(datagram)
@@ -219,11 +225,18 @@ func (b *batch) openConn() bool {
 	if b.conn != nil || b.address == nil {
 		return b.conn != nil
 	}
+	var seal *sealer
+	if !b.address.IP.IsLoopback() {
+		var err error
+		if seal, err = newSealer(b.token); err != nil {
+			return false
+		}
+	}
 	conn, err := net.DialUDP("udp4", nil, b.address)
 	if err != nil {
 		return false
 	}
-	b.conn, b.first = conn, 0
+	b.conn, b.seal, b.first = conn, seal, 0
 	b.sender = uint32(randomSeed()) | 1
 	return true
 }

@@ -35,6 +35,8 @@ type Client struct {
 	firstRoutes *firstRoutes
 	batch       *batch
 	table       *tableReader
+	// dns is nil where none is named.
+	dns *dnsRoutes
 	// silentUntil, in nanoseconds since 1970: until then the agent is not waited for, where an old
 	// table can stand in.
 	silentUntil atomic.Int64
@@ -53,8 +55,9 @@ func New(config Config) (*Client, error) {
 	c := &Client{settings: checked}
 	c.lines = newLines(&c.settings, &c.counters)
 	c.lastGood = newLastGood(checked.lastGood)
+	c.dns = newDNSRoutes(checked.dns, c.lastGood)
 	c.budgets = newRetryBudgets(checked.share, checked.floor, time.Now())
-	c.batch = newBatch(&c.counters)
+	c.batch = newBatch(&c.counters, checked.token)
 	c.table = newTableReader(checked.tablePath, checked.ports[0], c.batch)
 	c.table.onLeave = func(module moduleID, host Host) bool {
 		return c.lastGood.fill(module, host, time.Now())
@@ -159,7 +162,7 @@ func (c *Client) tryGetHost(ctx context.Context, module moduleID, o options) Hos
 		datagram:   func(seq uint32) []byte { return getHostRequest(seq, module, o.key) },
 	}, o.deadline)
 	if err != nil {
-		return c.standIn(module, err)
+		return c.standIn(ctx, module, o, err)
 	}
 	c.silentUntil.Store(0)
 	c.table.forgetOld()
@@ -171,8 +174,10 @@ func (c *Client) tryGetHost(ctx context.Context, module moduleID, o options) Hos
 	return HostAnswer{RetCode: reply.retcode, Host: reply.host}
 }
 
-// standIn gives a node that the agent named earlier when it does not answer at all.
-func (c *Client) standIn(module moduleID, err error) HostAnswer {
+// standIn gives a node that the agent named earlier, or dns names, when it does not answer at all.
+func (c *Client) standIn(
+	ctx context.Context, module moduleID, o options, err error,
+) HostAnswer {
 	isUnanswered := errors.Is(err, ErrTimeout) || errors.Is(err, ErrConnect) ||
 		errors.Is(err, context.DeadlineExceeded)
 	if isUnanswered {
@@ -180,6 +185,11 @@ func (c *Client) standIn(module moduleID, err error) HostAnswer {
 			c.silentUntil.Store(time.Now().Add(silentTime).UnixNano())
 			return HostAnswer{RetCode: Success, Host: host, Err: err}
 		}
+		wait := defaultFirstRoute
+		if o.namedDeadline {
+			wait = o.deadline
+		}
+		c.dns.renew(ctx, module, c.lastGood.knows(module), wait)
 		if host, ok := c.lastGood.next(module, time.Now()); ok {
 			c.counters.stale.Add(1)
 			return HostAnswer{RetCode: Success, Host: host.asStale(), Err: err}

@@ -354,6 +354,42 @@ func TestErrorsHaveTheCodeOfTheirKind(t *testing.T) {
 	}
 }
 
+func TestSealsAreThoseOfTheVectors(t *testing.T) {
+	text, err := os.ReadFile("../../proto/seal_vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct {
+		What, Secret, Sender, Message, Sealed, Answer string
+		WallMs                                        int64
+		Number                                        int
+	}
+	if err := json.Unmarshal(text, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	for _, vector := range vectors {
+		bytesOf := func(text string) []byte {
+			content, err := hex.DecodeString(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return content
+		}
+		one := sealer{secret: bytesOf(vector.Secret)}
+		copy(one.sender[:], bytesOf(vector.Sender))
+		var sealed []byte
+		for count := 0; count < vector.Number; count++ {
+			sealed = one.seal(bytesOf(vector.Message), time.UnixMilli(vector.WallMs))
+		}
+		if hex.EncodeToString(sealed) != vector.Sealed {
+			t.Errorf("%s: sealed is %x", vector.What, sealed)
+		}
+		if !one.isAnswer(bytesOf(vector.Answer)) || one.isAnswer(sealed) {
+			t.Errorf("%s: the answer is one, and the question is none", vector.What)
+		}
+	}
+}
+
 func TestSeals(t *testing.T) {
 	one := sealer{secret: []byte("secret"), sender: [8]byte{1, 2, 3}}
 	datagram := getRouteRequest(moduleID{1, 1})

@@ -157,6 +157,40 @@ func (l *lastGood) fill(module moduleID, host Host, now time.Time) bool {
 	return true
 }
 
+// replace: these are the nodes of the module now. What is known of those that stay is kept; there is
+// room for lastGoodHostsMax of them.
+func (l *lastGood) replace(module moduleID, hosts []Host, now time.Time) {
+	named := make(map[netip.AddrPort]bool, len(hosts))
+	for _, host := range hosts {
+		named[host.Addr()] = true
+	}
+	l.mutex.Lock()
+	if one := l.modules[module]; one != nil {
+		var kept []*memory
+		for _, node := range one.hosts {
+			if named[node.host.Addr()] {
+				node.at = now
+				kept = append(kept, node)
+			}
+		}
+		one.hosts = kept
+	}
+	l.mutex.Unlock()
+	for _, host := range hosts {
+		if !l.fill(module, host, now) {
+			return
+		}
+	}
+}
+
+// knows is true when there are nodes of the module.
+func (l *lastGood) knows(module moduleID) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	one := l.modules[module]
+	return one != nil && len(one.hosts) > 0
+}
+
 // next is a node that is young enough, in turn: one that has not failed a moment ago, else any.
 func (l *lastGood) next(module moduleID, now time.Time) (Host, bool) {
 	l.mutex.Lock()

@@ -4,8 +4,6 @@ package lars
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -66,25 +64,21 @@ func openLine(s *settings, index int, counters *counters) (*line, error) {
 		conn.Close()
 		return nil, err
 	}
-	var chance [4 + sealSenderBytes]byte
-	if _, err := rand.Read(chance[:]); err != nil {
+	seal, err := newSealer(s.secret)
+	if err != nil {
 		conn.Close()
 		return nil, err
 	}
-	one := &line{
+	return &line{
 		conn:     conn,
 		raw:      raw,
 		address:  address,
 		counters: counters,
 		// Far from the numbers of any other socket.
-		seq:    binary.LittleEndian.Uint32(chance[:]),
+		seq:    uint32(randomSeed()),
+		seal:   seal,
 		buffer: make([]byte, datagramBytesMax),
-	}
-	if s.secret != nil {
-		one.seal = &sealer{secret: s.secret}
-		copy(one.seal.sender[:], chance[4:])
-	}
-	return one, nil
+	}, nil
 }
 
 // send sends, or loses; isRefused when the agent's absence is the reason. An error says that the

@@ -4,7 +4,9 @@ package lars
 
 import (
 	"math"
+	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -62,6 +64,9 @@ type Config struct {
 	// RetryFloorPerSecond is how many are allowed whatever the number of calls, up to 1000. Default
 	// 1; None is 0.
 	RetryFloorPerSecond float64
+	// DNS are servers, each host:port, at most 16, that are asked for nodes of a module while the agent
+	// does not answer. In the original protocol: without a secret and TLS. Default none.
+	DNS []string
 	// SharedTable is the path of the agent's table in shared memory. Default that of the agent on this
 	// host; NoTable for none.
 	SharedTable string
@@ -77,11 +82,13 @@ type settings struct {
 	deadline      time.Duration
 	namedDeadline bool
 	firstRoute    time.Duration
-	secret        []byte
+	// token is what the program knows, secret what datagrams to the hostname are sealed with.
+	token, secret []byte
 	lastGood      time.Duration
 	pendingMax    int
 	share, floor  float64
 	tablePath     string
+	dns           []string
 }
 
 func checkConfig(config Config) (settings, error) {
@@ -114,9 +121,13 @@ func checkConfig(config Config) (settings, error) {
 		return s, rangeError("Token must be 1 to %d bytes long: it has %d",
 			TokenBytesMax, len(config.Token))
 	}
+	s.token = append([]byte(nil), config.Token...)
 	// The agent of this very host wants no proof.
 	if addr, err := netip.ParseAddr(s.hostname); err != nil || !addr.IsLoopback() {
-		s.secret = append([]byte(nil), config.Token...)
+		s.secret = s.token
+	}
+	if err := s.checkDNS(config.DNS); err != nil {
+		return s, err
 	}
 	switch config.SharedTable {
 	case "":
@@ -148,6 +159,21 @@ func (s *settings) checkPorts(first int) error {
 				s.ports)
 		}
 	}
+	return nil
+}
+
+func (s *settings) checkDNS(servers []string) error {
+	if len(servers) > dnsServersMax {
+		return rangeError("DNS must be at most %d addresses: it has %d", dnsServersMax, len(servers))
+	}
+	for _, server := range servers {
+		host, port, err := net.SplitHostPort(server)
+		if number, portErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" ||
+			portErr != nil || number == 0 {
+			return rangeError("DNS must be addresses like 10.0.0.5:7778: one is %q", server)
+		}
+	}
+	s.dns = append([]string(nil), servers...)
 	return nil
 }
 

@@ -5,6 +5,7 @@ package lars
 import (
 	"bytes"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
@@ -26,6 +27,16 @@ type sealer struct {
 	// sender has 8 random bytes, which no other sender has.
 	sender [sealSenderBytes]byte
 	number uint32
+}
+
+// newSealer is nil without a secret.
+func newSealer(secret []byte) (*sealer, error) {
+	if len(secret) == 0 {
+		return nil, nil
+	}
+	one := &sealer{secret: secret}
+	_, err := rand.Read(one.sender[:])
+	return one, err
 }
 
 func sealMac(label string, content, secret []byte) []byte {

@@ -70,7 +70,7 @@ func threeNodes(t *testing.T, port int) *tableFile {
 }
 
 func newReader(t *testing.T, path string) *tableReader {
-	reader := newTableReader(path, 9, newBatch(&counters{}))
+	reader := newTableReader(path, 9, newBatch(&counters{}, nil))
 	t.Cleanup(reader.close)
 	return reader
 }
@@ -490,7 +490,7 @@ func TestTheFirstFailureOfANodeGoesOutAtOnce(t *testing.T) {
 // takingRuns is a batch whose agent takes runs, and that no timer sends.
 func takingRuns(t *testing.T) (*fakeAgent, *batch) {
 	agent := startAgent(t, [3]int{}, oneNode)
-	b := newBatch(&counters{})
+	b := newBatch(&counters{}, nil)
 	b.open(&tableImage{ip: 0x7f000001, port: uint16(agent.ports[0]), takesRuns: true})
 	b.isTimed = true
 	t.Cleanup(b.close)

@@ -42,30 +42,37 @@ function whyNot(): string | false {
 
 const options = { timeout: CLIENT_TESTS_TIMEOUT_MS, skip: whyNot() };
 
-test("Maven compiles, tests and packs the Java client without a network", options, () =>
-  withTempDir((folder) => {
-    // Maven writes beside the pom, and into its repository.
-    const repository = join(folder, "repository");
-    assert.equal(spawnSync("cp", ["-rs", REPOSITORY, repository]).status, 0);
-    const java = join(folder, "api/java");
-    cpSync(`${PROJECT_ROOT}/api/java`, java, { recursive: true });
-    symlinkSync(`${PROJECT_ROOT}/proto`, join(folder, "proto"));
-    const settings = join(folder, "settings.xml");
-    writeFileSync(
-      settings,
-      `<settings><localRepository>${repository}</localRepository><offline>true</offline></settings>`,
-    );
-    const versions = Object.keys(PLUGINS).map((name) =>
-      `-D${name}.plugin.version=${versionOf(`org/apache/maven/plugins/maven-${name}-plugin`)}`
-    );
-    const { stdout, stderr, status } = spawnSync("mvn", [
-      ...["-B", "-o", "-s", settings, ...versions],
-      ...[`-Djunit.version=${versionOf("junit/junit")}`, "install"],
-    ], { cwd: java, encoding: "utf8", timeout: CLIENT_TESTS_TIMEOUT_MS });
-    const printed = `${stdout}${stderr}`;
-    assert.equal(status, 0, printed);
-    const count = Number(/Tests run: (\d+), Failures: 0, Errors: 0/.exec(printed)?.[1]);
-    assert.ok(count > 0, printed);
-    assert.ok(existsSync(join(java, "target/lars-client-0.1.0.jar")), printed);
-    assert.ok(existsSync(join(repository, "lars/lars-client/0.1.0/lars-client-0.1.0.jar")), printed);
-  }));
+test(
+  "Maven compiles, tests and packs the Java client without a network",
+  options,
+  () =>
+    withTempDir((folder) => {
+      // Maven writes beside the pom, and into its repository.
+      const repository = join(folder, "repository");
+      assert.equal(spawnSync("cp", ["-rs", REPOSITORY, repository]).status, 0);
+      const java = join(folder, "api/java");
+      cpSync(`${PROJECT_ROOT}/api/java`, java, { recursive: true });
+      symlinkSync(`${PROJECT_ROOT}/proto`, join(folder, "proto"));
+      const settings = join(folder, "settings.xml");
+      writeFileSync(
+        settings,
+        `<settings><localRepository>${repository}</localRepository><offline>true</offline></settings>`,
+      );
+      const versions = Object.keys(PLUGINS).map((name) =>
+        `-D${name}.plugin.version=${versionOf(`org/apache/maven/plugins/maven-${name}-plugin`)}`
+      );
+      const { stdout, stderr, status } = spawnSync("mvn", [
+        ...["-B", "-o", "-s", settings, ...versions],
+        ...[`-Djunit.version=${versionOf("junit/junit")}`, "install"],
+      ], { cwd: java, encoding: "utf8", timeout: CLIENT_TESTS_TIMEOUT_MS });
+      const printed = `${stdout}${stderr}`;
+      assert.equal(status, 0, printed);
+      const count = Number(/Tests run: (\d+), Failures: 0, Errors: 0/.exec(printed)?.[1]);
+      assert.ok(count > 0, printed);
+      assert.ok(existsSync(join(java, "target/lars-client-0.1.0.jar")), printed);
+      assert.ok(
+        existsSync(join(repository, "lars/lars-client/0.1.0/lars-client-0.1.0.jar")),
+        printed,
+      );
+    }),
+);

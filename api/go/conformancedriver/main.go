@@ -239,6 +239,16 @@ func (d *driver) open(w *words) (string, error) {
 		RetryShare:          w.share("retry_share"),
 		RetryFloorPerSecond: w.share("retry_floor"),
 		SharedTable:         w.named["table"],
+		Hostname:            w.named["host"],
+	}
+	if dns, ok := w.named["dns"]; ok {
+		config.DNS = strings.Split(dns, ",")
+	}
+	if token, ok := w.named["token"]; ok {
+		config.Token = []byte(token)
+	}
+	if table, ok := w.named["table"]; ok && table == "" {
+		config.SharedTable = lars.NoTable
 	}
 	for index, text := range strings.Split(w.named["ports"], ",") {
 		config.Ports[index] = int(w.number(text, 32))
