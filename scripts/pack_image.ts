@@ -3,7 +3,6 @@
 import { spawnSync } from "node:child_process";
 import {
   chmodSync,
-  chownSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -21,8 +20,6 @@ import { noteLine, printLine } from "../tools/terminal.ts";
 import { ROOT } from "./sources.ts";
 
 const BUILD_TIMEOUT_MS = 600_000;
-/** User of the image, as in its Containerfile. */
-const IMAGE_USER = 65_532;
 
 function run(argv: readonly string[], cwd = ROOT): string {
   const { status, stdout, stderr, error } = spawnSync(argv[0], argv.slice(1), {
@@ -44,12 +41,8 @@ function layOut(folder: string, program: string): void {
   copy(program, "usr/bin/lars");
   chmodSync(join(root, "usr/bin/lars"), 0o755);
   for (const [library] of run(["ldd", program]).matchAll(/\/\S+/g)) copy(library, library);
-  for (const name of ["var/lib/lars", "tmp", "etc/lars"]) {
-    mkdirSync(join(root, name), { recursive: true });
-  }
-  // A new volume takes the owner of the folder that it stands for.
-  if (process.getuid?.() === 0) chownSync(join(root, "var/lib/lars"), IMAGE_USER, IMAGE_USER);
-  else chmodSync(join(root, "var/lib/lars"), 0o777);
+  for (const name of ["tmp", "etc/lars"]) mkdirSync(join(root, name), { recursive: true });
+  mkdirSync(join(folder, "state/lars"), { recursive: true });
   copyFileSync(join(ROOT, "deploy/container/Containerfile"), join(folder, "Containerfile"));
 }
 

@@ -125,7 +125,12 @@ async function* linesOf(plain: Readable): AsyncGenerator<string> {
     }
   } catch (error) {
     if (error instanceof BackupError) throw error;
-    throw new BackupError(`It cannot be read: ${messageOf(error)}`, { cause: error });
+    // A file of another kind, or a torn one, in the words of zlib; else what the system says.
+    const isTorn = error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
+    const fault = isTorn
+      ? "It is no whole backup, which is a file compressed with gzip"
+      : "It cannot be read";
+    throw new BackupError(`${fault}: ${messageOf(error)}`, { cause: error });
   }
   if (rest !== "") throw new BackupError("It has no end: it was cut off");
 }

@@ -1,7 +1,7 @@
 // Shell. `lars cert`: a small certificate authority, and certificates of a fleet that name roles.
 
 import { existsSync } from "node:fs";
-import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { chmod, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Command, Option } from "commander";
 import { messageOf } from "../reactor/errors.ts";
@@ -10,6 +10,7 @@ import { CERTIFICATE_ROLES, rolesOf } from "../session/tls/peer_roles.ts";
 import { argument, CommandError, repeated, UsageError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import { printJson, printLine } from "./terminal.ts";
+import { makeFolder } from "./whole_file.ts";
 
 /** Longest time that a certificate can be made for, in days: 30 years. */
 const DAYS_MAX = 10_950;
@@ -81,7 +82,7 @@ function addAuthority(cert: Command): void {
       // Half of an old authority beside half of a new one would be none.
       if (force !== true) { for (const path of [certPath, keyPath]) requireAbsent(path); }
       const { cert, key } = await makeAuthority({ name, days, nowMs: systemClock.wallMs() });
-      await mkdir(out, { recursive: true });
+      makeFolder(out);
       await writePrivate(keyPath, key, force);
       await writePrivate(certPath, cert, force, 0o644);
       printLine(`made ${certPath} and ${keyPath}: keep this one to yourself`);

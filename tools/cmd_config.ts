@@ -1,6 +1,5 @@
 // Shell. `lars config`: example configuration files.
 
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { type DaemonDefinition, fullTable } from "../daemon/daemon.ts";
@@ -16,7 +15,7 @@ import {
 } from "./config_example.ts";
 import { writeOut } from "../daemon/output.ts";
 import { printLine } from "./terminal.ts";
-import { writeWholeFile } from "./whole_file.ts";
+import { makeFolder, writeWholeFile } from "./whole_file.ts";
 
 interface ExampleFlags {
   readonly hosts: string;
@@ -81,7 +80,7 @@ async function writeFiles(
   folder: string,
   force: boolean,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const { existsSync } = await import("node:fs");
   const there = files.filter(({ name }) => existsSync(join(folder, name)));
   if (there.length > 0 && !force) {

@@ -62,6 +62,9 @@ test("lars config example writes files, and none over another", async () => {
     assert.equal(again.code, 1);
     assert.match(again.stderr, /lars\.conf.*there already; nothing was written/);
     assert.equal((await example("--out", "etc", "--force")).code, 0);
+    const isFile = await example("--out", "etc/lars.conf");
+    assert.equal(isFile.code, 1);
+    assert.match(isFile.stderr, /Folder etc\/lars\.conf cannot be made: a file of that name is there/);
     assert.match((await example()).stdout, /^# ==== lars\.conf ====$/m);
   });
 });

@@ -1,6 +1,5 @@
 // Shell. `lars sql`: the schema of the database.
 
-import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { Argument, type Command } from "commander";
 import { messageOf } from "../reactor/errors.ts";
@@ -11,6 +10,7 @@ import { factsJson, factsText } from "./store_facts.ts";
 import { addStoreOptions, storeUrlOf, withStore } from "./store_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { printJson, printLine } from "./terminal.ts";
+import { makeFolder } from "./whole_file.ts";
 
 interface SqlFlags extends SystemFlags {
   readonly json?: boolean;
@@ -92,14 +92,7 @@ function addAcceptRestored(sql: Command): void {
 /** Makes the folder of an embedded database; other databases need none. */
 export function makeStoreFolder(url: string): void {
   if (!url.startsWith("sqlite:")) return;
-  const folder = dirname(url.slice("sqlite:".length));
-  try {
-    mkdirSync(folder, { recursive: true });
-  } catch (error) {
-    throw new CommandError(`Folder ${folder} cannot be made: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
+  makeFolder(dirname(url.slice("sqlite:".length)));
 }
 
 async function migrateStore(flags: SqlFlags): Promise<void> {

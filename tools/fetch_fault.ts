@@ -1,4 +1,4 @@
-// Core. Why a console could not be asked, in words that are the same on every runtime.
+// Core. Why a console, or another server, could not be asked, in words that are the same on every runtime.
 
 /** Causes of an error that are looked at. */
 const CAUSES_MAX = 10;
@@ -62,11 +62,15 @@ export function mayHaveArrived(error: unknown): boolean {
   return MEANINGS.find(([pattern]) => pattern.test(texts))?.[2] !== UNSENT;
 }
 
-/** Why a request failed. */
-export function fetchFault(error: unknown): string {
+/**
+ * Why a request failed.
+ *
+ * @param peer Who was asked. Default: the console.
+ */
+export function fetchFault(error: unknown, peer = "the console"): string {
   const texts = textsOf(error);
   const meaning = MEANINGS.find(([pattern]) => pattern.test(texts))?.[1];
-  if (meaning !== undefined) return meaning;
+  if (meaning !== undefined) return meaning.replace("the console", peer);
   let deepest = error;
   for (let depth = 0; depth < CAUSES_MAX; depth++) {
     if (!(deepest instanceof Error) || !(deepest.cause instanceof Error)) break;

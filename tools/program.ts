@@ -238,6 +238,11 @@ const COMMAND_WORDS: readonly CommandWord[] = [
     load: () => import("./cmd_status.ts"),
   },
   {
+    name: "health",
+    summary: "say whether services are ready, for health checks and scripts",
+    load: () => import("./cmd_health.ts"),
+  },
+  {
     name: "doctor",
     summary: "look for what is wrong with the system and this host, and say what to do",
     load: () => import("./cmd_doctor.ts"),

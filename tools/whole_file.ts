@@ -1,5 +1,6 @@
-// Shell. Files that a command writes: whole or not at all.
+// Shell. Files that a command writes: whole or not at all; and the folders for them.
 
+import { mkdirSync, statSync } from "node:fs";
 import { realpath, stat, writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { messageOf } from "../reactor/errors.ts";
@@ -22,6 +23,22 @@ export async function writeWholeFile(path: string, text: string): Promise<void> 
     await runtime.replaceFile(dirname(target), basename(target), new TextEncoder().encode(text));
   } catch (error) {
     throw new CommandError(`${path} cannot be written: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Makes a folder, and those above it, where they are missing.
+ *
+ * @throws {CommandError} naming the folder, and what is in its way.
+ */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    const reason = statSync(path, { throwIfNoEntry: false }) === undefined
+      ? messageOf(error)
+      : "a file of that name is there";
+    throw new CommandError(`Folder ${path} cannot be made: ${reason}`, { cause: error });
   }
 }
 

@@ -21,7 +21,8 @@ function blocksOf(pem: string, what: string): string[] {
   const blocks = pem.match(/-----BEGIN ([A-Z0-9 ]+)-----(?:(?!-----)[^])*-----END \1-----/g) ?? [];
   const begun = pem.split("-----BEGIN ").length - 1;
   if (blocks.length === 0 || blocks.length !== begun) {
-    throw new RangeError(`${what} must hold whole blocks of PEM: ${blocks.length} of ${begun} are`);
+    const found = begun === 0 ? "there is none" : `${blocks.length} of ${begun} are`;
+    throw new RangeError(`${what} must hold whole blocks of PEM: ${found}`);
   }
   return blocks;
 }

@@ -338,8 +338,8 @@ function openConnection(path: string, log: Logger): Connection {
     const connection = new Connection(path);
     if (isNew) {
       log.warn(
-        `There was no database at ${resolve(path)}: an empty one has been made, which gets its ` +
-          "tables from `lars sql migrate`. If another is meant, name it: [store] url or [mysql] " +
+        `There was no database at ${resolve(path)}: an empty one has been made. It gets ` +
+          "its tables when a console starts on it, or by `lars sql migrate`. If another is meant, name it: [store] url or [mysql] " +
           "in the file of -c, or --store URL, --data DIR, LARS_STORE_URL",
       );
     }

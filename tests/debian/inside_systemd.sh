@@ -89,23 +89,31 @@ answered upgrade
 grep -q "^table_feed = 1" /etc/lars/agent.conf || fail "the upgrade wrote over an edited configuration"
 echo "upgraded to $(dpkg-query -f '${Version}' -W lars-agent): $asked calls, none failed"
 
-# A secret that only root can read, as deploy/README.md hands it over.
-install -m 600 /dev/null /etc/lars/secret && echo "a secret of at least sixteen bytes" > /etc/lars/secret
-if systemd-run -q --wait -p DynamicUser=yes -p LoadCredential=secret:/etc/lars/secret \
-  sh -c 'cat $CREDENTIALS_DIRECTORY/secret' >/dev/null 2>&1; then
-  for name in dns reporter web agent; do
-    mkdir -p "/etc/systemd/system/lars-$name.service.d"
-    printf '[Service]\nLoadCredential=secret:/etc/lars/secret\nEnvironment=LARS_AUTH_TOKEN_FILE=%%d/secret\n' \
-      > "/etc/systemd/system/lars-$name.service.d/secret.conf"
-  done
-  systemctl daemon-reload && systemctl restart lars-dns lars-reporter lars-web lars-agent
-  for name in dns reporter web agent; do until_holds 60 is_ready "$name" || fail "lars-$name with a secret"; done
-  lars route add 2 1 127.0.0.1:9002 --store "$store" >/dev/null || fail "no second route could be added"
-  until_holds 60 has_node 2 9002 || fail "the agent gets no route by the secret"
-  echo "a secret as a credential: dns and agent prove it to each other"
-else
-  echo "credentials: not tried, as this kernel lets no user but root read them"
-fi
+# A secret and the URL of the database that only root can read, as deploy/README.md hands them over.
+for one in secret store.url; do install -m 600 /dev/null "/etc/lars/$one"; done
+echo "a secret of at least sixteen bytes" > /etc/lars/secret
+echo "$store" > /etc/lars/store.url
+for name in dns reporter web agent; do
+  mkdir -p "/etc/systemd/system/lars-$name.service.d"
+  lines='[Service]\nLoadCredential=secret:/etc/lars/secret\nEnvironment=LARS_AUTH_TOKEN_FILE=%%d/secret\n'
+  [ "$name" = agent ] || lines+='LoadCredential=store.url:/etc/lars/store.url\nEnvironment=LARS_STORE_URL=@%%d/store.url\n'
+  printf "$lines" > "/etc/systemd/system/lars-$name.service.d/secret.conf"
+done
+systemctl daemon-reload && systemctl restart lars-dns lars-reporter lars-web lars-agent
+for name in dns reporter web agent; do until_holds 60 is_ready "$name" || fail "lars-$name with a secret"; done
+lars route add 2 1 127.0.0.1:9002 --store "$store" >/dev/null || fail "no second route could be added"
+until_holds 60 has_node 2 9002 || fail "the agent gets no route by the secret"
+for name in secret store.url; do
+  [ "$(stat -c %U:%a "/etc/lars/$name")" = root:600 ] || fail "/etc/lars/$name is not root's alone any more"
+done
+before=$(main_pid dns)
+echo "another secret of at least sixteen bytes" > /etc/lars/secret
+systemctl restart lars-dns
+until_holds 60 is_another dns "$before" || fail "lars-dns with another secret"
+knows_no_peer() { systemctl is-active -q lars-agent && ! lars health agent; }
+until_holds 60 knows_no_peer || fail "an agent with the old secret takes a dns with another one"
+systemctl restart lars-agent && until_holds 60 lars health agent || fail "the agent with the new secret"
+echo "a secret and a database's URL as credentials: dns and agent prove it to each other"
 
 mkdir -p /etc/systemd/system/lars-reporter.service.d
 printf '[Service]\nEnvironment=LARS_REACTOR_PORT=none\n' \

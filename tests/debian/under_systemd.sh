@@ -70,5 +70,7 @@ printf '[Unit]\nAfter=basic.target\n[Service]\nType=simple\nExecStart=/bin/bash 
   > "$root/etc/systemd/system/inside.service"
 ip link set lo up
 cd "$root" && mkdir -p old && pivot_root . old && umount -l /old
+# As a kernel hands it over: what systemd mounts beside a service, its credentials, is else not seen by it.
+mount --make-rshared /
 exec env -i container=lars-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   /lib/systemd/systemd --system --show-status=0

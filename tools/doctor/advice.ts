@@ -66,7 +66,8 @@ export const ADVICE = {
     symptom: "There is only one dns, or one reporter",
     cause: "While it restarts, agents serve what they have and keep results; new modules wait.",
     remedy:
-      "Run a second one beside another database node and list both: `[dnsserver] ip = HOST1, HOST2`.",
+      "Run a second one beside another database node, and list both to the agents: `[dnsserver] " +
+      "ip = HOST1, HOST2`, or `[reporter] ip`.",
   },
   service_unreachable: {
     symptom: "A service has signed in and cannot be reached from here",
