@@ -36,37 +36,48 @@ function obstacle(): string | undefined {
   return status === 0 ? undefined : `no namespaces here: ${stderr.trim()}`;
 }
 
-test("container image: the compose file runs it without rights, and a caller on the host is answered", {
-  skip: obstacle() ?? false,
-}, async () => {
-  await withProcesses(async (processes) => {
-    const { directory } = processes;
-    // A user without rights has to come by here.
-    chmodSync(directory, 0o755);
-    const run = (name: string, argv: readonly string[]): Promise<string> =>
-      processes.succeed(name, argv, STEP_TIMEOUT_MS);
-    const task = [process.execPath, "run", "-A"];
-    const program = `${directory}/bin/lars`;
-    await run("compile", [...task, "scripts/compile.ts", "--only", "lars", "--out", `${directory}/bin`]);
-    // Its own storage: nothing of the machine's images is touched.
-    const storage = ["--storage-driver=vfs", "--root", `${directory}/storage`];
-    const options = [...storage, "--runroot", `${directory}/run`];
-    const given = options.flatMap((option) => [`--builder-option=${option}`]);
-    const made = await run("image", [
-      ...[...task, "scripts/pack_image.ts", "--program", program],
-      ...given,
-    ]);
-    assert.equal(made, `lars:${VERSION}\n`);
-    const archive = `${directory}/lars.tar`;
-    await run("save", ["podman", ...options, "save", "-q", "-o", archive, "lars:latest"]);
-    chmodSync(archive, 0o644);
-    mkdirSync(`${directory}/box`);
-    const said = await run("check", [
-      ...["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"],
-      ...["tests/container/check_compose.sh", `${directory}/box`, archive, program],
-      "docker-compose",
-    ]);
-    const steps = said.split("\n");
-    for (const step of STEPS) assert.ok(steps.some((one) => step.test(one)), `${step}: ${said}`);
-  });
-});
+test(
+  "container image: the compose file runs it without rights, and a caller on the host is answered",
+  {
+    skip: obstacle() ?? false,
+  },
+  async () => {
+    await withProcesses(async (processes) => {
+      const { directory } = processes;
+      // A user without rights has to come by here.
+      chmodSync(directory, 0o755);
+      const run = (name: string, argv: readonly string[]): Promise<string> =>
+        processes.succeed(name, argv, STEP_TIMEOUT_MS);
+      const task = [process.execPath, "run", "-A"];
+      const program = `${directory}/bin/lars`;
+      await run("compile", [
+        ...task,
+        "scripts/compile.ts",
+        "--only",
+        "lars",
+        "--out",
+        `${directory}/bin`,
+      ]);
+      // Its own storage: nothing of the machine's images is touched.
+      const storage = ["--storage-driver=vfs", "--root", `${directory}/storage`];
+      const options = [...storage, "--runroot", `${directory}/run`];
+      const given = options.flatMap((option) => [`--builder-option=${option}`]);
+      const made = await run("image", [
+        ...[...task, "scripts/pack_image.ts", "--program", program],
+        ...given,
+      ]);
+      assert.equal(made, `lars:${VERSION}\n`);
+      const archive = `${directory}/lars.tar`;
+      await run("save", ["podman", ...options, "save", "-q", "-o", archive, "lars:latest"]);
+      chmodSync(archive, 0o644);
+      mkdirSync(`${directory}/box`);
+      const said = await run("check", [
+        ...["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"],
+        ...["tests/container/check_compose.sh", `${directory}/box`, archive, program],
+        "docker-compose",
+      ]);
+      const steps = said.split("\n");
+      for (const step of STEPS) assert.ok(steps.some((one) => step.test(one)), `${step}: ${said}`);
+    });
+  },
+);

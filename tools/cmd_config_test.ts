@@ -64,7 +64,10 @@ test("lars config example writes files, and none over another", async () => {
     assert.equal((await example("--out", "etc", "--force")).code, 0);
     const isFile = await example("--out", "etc/lars.conf");
     assert.equal(isFile.code, 1);
-    assert.match(isFile.stderr, /Folder etc\/lars\.conf cannot be made: a file of that name is there/);
+    assert.match(
+      isFile.stderr,
+      /Folder etc\/lars\.conf cannot be made: a file of that name is there/,
+    );
     assert.match((await example()).stdout, /^# ==== lars\.conf ====$/m);
   });
 });

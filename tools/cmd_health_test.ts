@@ -20,16 +20,18 @@ const ANSWERS: Readonly<Record<string, (response: ServerResponse) => void>> = {
 };
 
 /** Runs `fn` with a server for each answer, and their addresses. */
-async function withAnswers(fn: (addresses: Record<string, string>) => Promise<void>): Promise<void> {
+async function withAnswers(
+  fn: (addresses: Record<string, string>) => Promise<void>,
+): Promise<void> {
   const servers = Object.values(ANSWERS).map((answer) =>
     createServer((request, response) => {
       if (request.url === "/readyz") answer(response);
       else response.writeHead(404).end();
     })
   );
-  await Promise.all(servers.map((server) =>
-    new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-  ));
+  await Promise.all(
+    servers.map((server) => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))),
+  );
   try {
     const ports = servers.map((server) => (server.address() as AddressInfo).port);
     const names = Object.keys(ANSWERS);

@@ -15,7 +15,17 @@ if [ "${1:-}" != --user ]; then
   folder=$1 compose_files=$(cd "$(dirname "$0")/../../deploy/container" && pwd)
   mount --make-rprivate /
   mount -t proc proc /proc
-  mount -t tmpfs tmpfs /dev/shm
+  # What a machine with systemd has, and this one may not.
+  mkdir "$folder/dev" && mount -t tmpfs -o mode=755 tmpfs "$folder/dev"
+  for one in null zero full random urandom tty; do
+    touch "$folder/dev/$one" && mount --bind "/dev/$one" "$folder/dev/$one"
+  done
+  mkdir "$folder"/dev/{shm,mqueue,pts}
+  mount -t tmpfs -o mode=1777 tmpfs "$folder/dev/shm"
+  mount -t mqueue mqueue "$folder/dev/mqueue"
+  mount -t devpts -o newinstance,ptmxmode=666 devpts "$folder/dev/pts"
+  ln -s pts/ptmx "$folder/dev/ptmx" && ln -s /proc/self/fd "$folder/dev/fd"
+  mount --move "$folder/dev" /dev
   ip link set lo up
   # crun takes either kind of control groups, and not both at once.
   if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi
@@ -30,12 +40,10 @@ if [ "${1:-}" != --user ]; then
   mkdir -p "$folder"/home/.config/containers "$folder"/run
   cp -r "$compose_files" "$folder/home/lars"
   cp "$0" "$folder/home/check.sh"   # where that user may read it
-  limits="\"nofile=$(ulimit -Hn):$(ulimit -Hn)\", \"nproc=$(ulimit -Hu):$(ulimit -Hu)\""
-  [ "$(ulimit -Hu)" != unlimited ] && [ "$(ulimit -Hu)" -gt 32768 ] && limits=${limits/nproc=*/nproc=32768:32768\"}
   printf '[storage]\ndriver = "vfs"\n' > "$folder/home/.config/containers/storage.conf"
-  # Limits that a box without all rights can set; no journal of systemd is here.
-  printf '[containers]\ndefault_ulimits = [%s]\nlog_driver = "k8s-file"\n[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n' \
-    "$limits" > "$folder/home/.config/containers/containers.conf"
+  # No systemd of a user is here.
+  printf '[containers]\nlog_driver = "k8s-file"\n[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n' \
+    > "$folder/home/.config/containers/containers.conf"
   chown -R $id:$id "$folder/home" "$folder/run"
   chmod 700 "$folder/run"
   exec env -i PATH="$PATH" HOME="$folder/home" USER=$name LOGNAME=$name XDG_RUNTIME_DIR="$folder/run" \
