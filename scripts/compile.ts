@@ -203,7 +203,7 @@ async function main(): Promise<number> {
     .configureHelp({ optionDescription: describeOption })
     .exitOverride();
   addExamples(command, [
-    ["deno task compile", "all five programs into dist/"],
+    ["deno task compile", "all programs into dist/"],
     ["deno task compile --with bun --only lars-agent", "one program, with Bun"],
   ]);
   try {

@@ -23,7 +23,8 @@ const GROUPS: readonly Group[] = [
     ["Fleets that follow their load", "docs/scaling.md"],
   ]],
   ["Operating", [
-    ["On real hosts", "deploy/README.md"],
+    ["One host, then three", "docs/hosts.md"],
+    ["Packages and containers", "deploy/README.md"],
     ["Backup, upgrade, moving", "docs/operations.md"],
     ["Security", "SECURITY.md"],
     ["TLS", "docs/tls.md"],
