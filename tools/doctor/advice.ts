@@ -23,6 +23,11 @@ export const ADVICE = {
     remedy: "Try the same URL with the database's own client from this host. " +
       "`lars sql status --store URL` says what is refused.",
   },
+  schema_missing: {
+    symptom: "The database has no tables of ours",
+    cause: "It is new, or the URL names another one than is meant.",
+    remedy: "`lars sql migrate --store URL` makes them, when the URL is right.",
+  },
   schema_original: {
     symptom: "The database has the original's tables only",
     cause:

@@ -92,7 +92,11 @@ function versionOf(software: string): string {
 }
 
 function databaseFindings({ report }: DoctorFacts): Symptom[] {
-  if ("fault" in report) return [bad("database", "database_away", report.fault)];
+  if ("fault" in report) {
+    // In the words of the store; through a console there is nothing else.
+    const isEmpty = /are the migrations applied/.test(report.fault);
+    return [bad("database", isEmpty ? "schema_missing" : "database_away", report.fault)];
+  }
   const { label, schemaVersion, moduleCount, nodeCount } = report.store;
   const seen = `${label}: schema version ${schemaVersion}`;
   if (schemaVersion === 0) return [note("database", "schema_original", seen)];

@@ -92,6 +92,14 @@ test("findingsOf() says of a system that is well that each part is", () => {
 const CASES: readonly (readonly [string, DoctorFacts, AdviceKey, "bad" | "note", RegExp])[] = [
   ["database away", { ...WELL, report: { fault: "refused" } }, "database_away", "bad", /refused/],
   ["original tables", stored(0), "schema_original", "note", /version 0/],
+  [
+    "empty database",
+    {
+      ...WELL,
+      report: { fault: "Table 'x.RouteData' doesn't exist (are the migrations applied?)" },
+    },
+    ...["schema_missing", "bad", /RouteData/] as const,
+  ],
   ["old schema", stored(SCHEMA_VERSION - 1), "schema_old", "bad", /of \d+/],
   ["new schema", stored(SCHEMA_VERSION + 1), "schema_newer", "bad", /knows/],
   ["fast clock", { ...WELL, clockAheadMs: 45_000 }, "clock_differs", "bad", /45\.0 s ahead of/],
