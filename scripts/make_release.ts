@@ -1,7 +1,7 @@
 // Shell. `deno task release`: programs, packages, bill of materials and checksums of a version, in one folder.
 
 import { spawnSync } from "node:child_process";
-import { createHash, createPrivateKey, sign } from "node:crypto";
+import { createHash, createPrivateKey, type KeyObject, sign } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
@@ -17,6 +17,7 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { Command } from "commander";
 import { VERSION } from "../daemon/version.ts";
+import { messageOf } from "../reactor/errors.ts";
 import { CommandError, reportFailure } from "../tools/cli_errors.ts";
 import { addExamples } from "../tools/command.ts";
 import { noteLine, printLine } from "../tools/terminal.ts";
@@ -66,21 +67,28 @@ function writeBill(folder: string): void {
   writeFileSync(join(folder, `lars-${VERSION}.cdx.json`), bill);
 }
 
+/** Before anything is compiled: a wrong key is found in a moment, not in minutes. */
+function readKey(path: string): KeyObject {
+  const wanted = "an unencrypted private key of Ed25519 in PEM: openssl genpkey -algorithm ed25519";
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new CommandError(`${path} must hold ${wanted} (${messageOf(error)})`, { cause: error });
+  }
+  if (key.asymmetricKeyType === "ed25519") return key;
+  throw new CommandError(`${path} must hold ${wanted}: it is of ${key.asymmetricKeyType}`);
+}
+
 /** Sums of all files of a folder, as `sha256sum --check` reads them, and their signature. */
-function writeSums(folder: string, keyFile: string | undefined): void {
+function writeSums(folder: string, key: KeyObject | undefined): void {
   const names = readdirSync(folder).filter((name) => !name.startsWith(SUMS)).sort();
   const lines = names.map((name) =>
     `${createHash("sha256").update(readFileSync(join(folder, name))).digest("hex")}  ${name}\n`
   );
   const text = lines.join("");
   writeFileSync(join(folder, SUMS), text);
-  if (keyFile === undefined) return;
-  const key = createPrivateKey(readFileSync(keyFile, "utf8"));
-  if (key.asymmetricKeyType !== "ed25519") {
-    throw new CommandError(
-      `${keyFile} must hold a key of Ed25519: openssl genpkey -algorithm ed25519`,
-    );
-  }
+  if (key === undefined) return;
   writeFileSync(join(folder, `${SUMS}.sig`), sign(null, new TextEncoder().encode(text), key));
 }
 
@@ -90,11 +98,11 @@ interface ReleaseFlags {
   readonly only?: "bill";
 }
 
-function main({ out, key, only }: ReleaseFlags): void {
+function main({ out, key: keyFile, only }: ReleaseFlags): void {
+  const key = keyFile === undefined ? undefined : readKey(keyFile);
   const folder = resolve(out);
   mkdirSync(folder, { recursive: true });
   if (readdirSync(folder).length > 0) throw new CommandError(`${folder} must be empty`);
-  if (key !== undefined && !existsSync(key)) throw new CommandError(`There is no key at ${key}`);
   const work = mkdtempSync(join(tmpdir(), "lars-release-"));
   try {
     if (only !== "bill") {

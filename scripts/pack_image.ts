@@ -1,21 +1,14 @@
 // Shell. `deno task image`: a container image of the compiled command and the C library it wants.
 
 import { spawnSync } from "node:child_process";
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-} from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { Command } from "commander";
 import { VERSION } from "../daemon/version.ts";
 import { CommandError, reportFailure } from "../tools/cli_errors.ts";
-import { addExamples } from "../tools/command.ts";
+import { addExamples, describeOption } from "../tools/command.ts";
 import { noteLine, printLine } from "../tools/terminal.ts";
 import { ROOT } from "./sources.ts";
 
@@ -90,6 +83,7 @@ const command = new Command("deno task image")
     [] as readonly string[],
   )
   .option("--tag <NAME>", "name of the image", "lars")
+  .configureHelp({ optionDescription: describeOption })
   .exitOverride();
 addExamples(command, [
   ["deno task compile --only lars && deno task image", "lars:latest"],
