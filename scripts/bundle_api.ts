@@ -1,13 +1,14 @@
 // Shell. `deno task api`: the client library as one JavaScript file with its types, for Node and for
 // Bun from a URL, and the client of a relay for browsers as another.
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { Command } from "commander";
 import { reportFailure } from "../tools/cli_errors.ts";
 import { addExamples } from "../tools/command.ts";
 import { printLine } from "../tools/terminal.ts";
+import { makeFolder } from "../tools/whole_file.ts";
 import {
   bundleApiScript,
   bundleApiTypes,
@@ -18,7 +19,7 @@ import {
 
 /** Writes `lars_api` and, for browsers, `lars_relay_web` into a folder, each with its types. */
 async function bundle(folder: string): Promise<void> {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const files: [string, string][] = [
     ["lars_api.js", await bundleApiScript()],
     ["lars_api.d.ts", await bundleApiTypes()],

@@ -1,7 +1,7 @@
 // Shell. `deno task compile`: programs that need neither a runtime nor these sources.
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -11,6 +11,7 @@ import { argument, CommandError, repeated, reportFailure } from "../tools/cli_er
 import { parseWhole } from "../model/route_values.ts";
 import { addExamples, describeOption } from "../tools/command.ts";
 import { noteLine, printLine } from "../tools/terminal.ts";
+import { makeFolder } from "../tools/whole_file.ts";
 import { ROOM_ORDER } from "./check_house_rules.ts";
 
 /** Programs and where they start. */
@@ -159,7 +160,7 @@ function checkProgram(name: string, flags: CompileFlags): string {
 function compile(flags: CompileFlags): void {
   const names = flags.only.length > 0 ? flags.only : Object.keys(PROGRAMS);
   const workers = findWorkers(ROOT);
-  mkdirSync(flags.out, { recursive: true });
+  makeFolder(flags.out);
   let tool = flags.with ?? "deno";
   for (const name of names) {
     let outcome = compileOne(name, tool, workers, flags);

@@ -5,7 +5,6 @@ import { createHash, createPrivateKey, type KeyObject, sign } from "node:crypto"
 import {
   copyFileSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -21,6 +20,7 @@ import { messageOf } from "../reactor/errors.ts";
 import { CommandError, reportFailure } from "../tools/cli_errors.ts";
 import { addExamples } from "../tools/command.ts";
 import { noteLine, printLine } from "../tools/terminal.ts";
+import { makeFolder } from "../tools/whole_file.ts";
 import { sbomOf } from "./release/sbom.ts";
 import { ROOT } from "./sources.ts";
 
@@ -101,7 +101,7 @@ interface ReleaseFlags {
 function main({ out, key: keyFile, only }: ReleaseFlags): void {
   const key = keyFile === undefined ? undefined : readKey(keyFile);
   const folder = resolve(out);
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   if (readdirSync(folder).length > 0) throw new CommandError(`${folder} must be empty`);
   const work = mkdtempSync(join(tmpdir(), "lars-release-"));
   try {

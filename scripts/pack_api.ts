@@ -1,7 +1,7 @@
 // Shell. `deno task npm`: the client library as an npm package for Node, Bun and Deno, checked as users get it.
 
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -10,6 +10,7 @@ import { VERSION } from "../daemon/version.ts";
 import { CommandError, reportFailure } from "../tools/cli_errors.ts";
 import { addExamples } from "../tools/command.ts";
 import { noteLine, printLine } from "../tools/terminal.ts";
+import { makeFolder } from "../tools/whole_file.ts";
 import { bundleApiScript, bundleApiTypes, endBundler } from "./api_bundle.ts";
 import { codeBlocksOf } from "./markdown_blocks.ts";
 
@@ -71,7 +72,7 @@ function readme(): string {
 
 /** Writes the package into a folder, and packs it. @returns the path of the archive. */
 async function makePackage(folder: string): Promise<string> {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   writeFileSync(join(folder, "package.json"), manifest());
   writeFileSync(join(folder, "README.md"), readme());
   copyFileSync(join(ROOT, "LICENSE"), join(folder, "LICENSE"));

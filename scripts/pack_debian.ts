@@ -17,6 +17,7 @@ import { CommandError, reportFailure } from "../tools/cli_errors.ts";
 import { addExamples, describeOption, subcommandTerm } from "../tools/command.ts";
 import { buildProgram } from "../tools/program.ts";
 import { noteLine, printLine } from "../tools/terminal.ts";
+import { makeFolder } from "../tools/whole_file.ts";
 import { daemonDefinitions } from "./daemon_definitions.ts";
 import { type ManCommand, type ManFlag, manPage } from "./debian/man_page.ts";
 import {
@@ -180,7 +181,7 @@ async function main(programs: string, out: string): Promise<void> {
     throw new CommandError(`There is no ${join(programs, name)}: run deno task compile first`);
   }
   const work = mkdtempSync(join(tmpdir(), "lars-deb-"));
-  mkdirSync(out, { recursive: true });
+  makeFolder(out);
   try {
     const units = join(ROOT, "deploy/systemd");
     const packages = debianPackages({

@@ -1,7 +1,7 @@
 // Shell. `deno task image`: a container image of the compiled command and the C library it wants.
 
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
@@ -21,6 +21,9 @@ function run(argv: readonly string[], cwd = ROOT): string {
     encoding: "utf8",
   });
   if (status === 0) return stdout;
+  if (error !== undefined && "code" in error && error.code === "ENOENT") {
+    throw new CommandError(`There is no program ${argv[0]} here: install it, or name another`);
+  }
   throw new CommandError(`${argv.join(" ")} failed: ${error?.message ?? `${stdout}\n${stderr}`}`);
 }
 
@@ -47,8 +50,10 @@ interface ImageFlags {
 }
 
 function main({ program, builder, builderOption, tag }: ImageFlags): void {
-  if (!existsSync(program)) {
-    throw new CommandError(`There is no ${program}: run deno task compile --only lars first`);
+  if (statSync(program, { throwIfNoEntry: false })?.isFile() !== true) {
+    throw new CommandError(
+      `There is no program ${program}: run deno task compile --only lars first`,
+    );
   }
   const work = mkdtempSync(join(tmpdir(), "lars-image-"));
   try {
