@@ -97,6 +97,17 @@ test("a console serves the library, and Deno imports it from there by either nam
       const argv = [process.execPath, "run", "--no-lock", ...flags, `${directory}/caller.mjs`];
       const { code, stdout, stderr } = await processes.spawnCommand("caller", argv).untilEnded();
       assert.deepEqual({ code, stdout }, { code: 0, stdout: "2\n" }, `${path}: ${stderr}`);
+      // With its types: a wrong use is found before it runs.
+      writeFileSync(
+        `${directory}/wrong.ts`,
+        `import { LarsClient } from "${base}${path}";
+        const { ip }: { ip: number } = await new LarsClient().getHost(1, 1);
+        console.log(ip);`,
+      );
+      const check = [process.execPath, "check", "--no-lock", flags[1], `${directory}/wrong.ts`];
+      const wrong = await processes.spawnCommand("check", check).untilEnded(BUNDLE_TIMEOUT_MS);
+      assert.equal(wrong.code, 1, path);
+      assert.match(wrong.stderr, /Type 'string' is not assignable to type 'number'/);
     }
   });
 });

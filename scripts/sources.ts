@@ -9,7 +9,7 @@ export const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/,
 const SKIPPED = new Set(["node_modules", "dist", "data", "bench/results", "coverage"]);
 
 /** Starts of paths whose text a program wrote. */
-const GENERATED = ["web/assets/bundle.ts", "web/assets/api_bundle.ts"];
+const GENERATED = ["web/assets/bundle.ts", "web/assets/api_bundle.ts", "web/assets/api_types.ts"];
 
 /** Files of the repository whose path, from its root, is wanted; in order of their paths. */
 export function readFiles(accept: (path: string) => boolean, folder = ""): SourceFile[] {

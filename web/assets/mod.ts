@@ -33,15 +33,21 @@ const TYPES: Readonly<Record<string, string>> = {
   css: "text/css; charset=utf-8",
   js: "text/javascript; charset=utf-8",
   svg: "image/svg+xml",
+  ts: "application/typescript; charset=utf-8",
 };
 
 /** Where programs import the client library from, whichever version this console has. */
 const API_ALIAS = "/api.js";
 
-/** Files that were asked for; there are six. */
-const stored = new Map<string, StoredFile>();
+/** Files that were asked for, of the pages and of the library; there are four and three. */
+const storedPages = new Map<string, StoredFile>();
+const storedApi = new Map<string, StoredFile>();
 
-function storedFile(path: string, files = FILES): StoredFile | undefined {
+function storedFile(
+  path: string,
+  files: Readonly<Record<string, string>>,
+  stored: Map<string, StoredFile>,
+): StoredFile | undefined {
   const known = stored.get(path);
   if (known !== undefined || !Object.hasOwn(files, path)) return known;
   const plain = new TextEncoder().encode(files[path]);
@@ -64,7 +70,7 @@ function storedFile(path: string, files = FILES): StoredFile | undefined {
  */
 export function findAsset(path: string, request: AssetRequest = {}): Asset | undefined {
   const isPage = !path.includes(".");
-  const file = storedFile(isPage ? "/" : path);
+  const file = storedFile(isPage ? "/" : path, FILES, storedPages);
   if (file === undefined) return undefined;
   return answerOf(file, path, request, isPage);
 }
@@ -72,16 +78,24 @@ export function findAsset(path: string, request: AssetRequest = {}): Asset | und
 /**
  * The client library for programs that import it from here, as `findAsset` gives files: under
  * `/api.js`, to be looked at again each time, and under a name with a hash of what is in it. It is
- * loaded when it is first asked for. Undefined for any other path.
+ * loaded when it is first asked for. It names its types, so that Deno checks programs that import
+ * it. Undefined for any other path.
  */
 export async function findApiScript(
   path: string,
   request: AssetRequest = {},
 ): Promise<Asset | undefined> {
   if (path !== API_ALIAS && !path.startsWith("/assets/lars-api-")) return undefined;
-  const { API_PATH, API_SCRIPT } = await import("./api_bundle.ts");
-  const file = storedFile(path, { [API_ALIAS]: API_SCRIPT, [API_PATH]: API_SCRIPT });
-  return file === undefined ? undefined : answerOf(file, path, request, false);
+  const [{ API_PATH, API_SCRIPT }, { API_TYPES_PATH, API_TYPES }] = await Promise.all([
+    import("./api_bundle.ts"),
+    import("./api_types.ts"),
+  ]);
+  const files = { [API_ALIAS]: API_SCRIPT, [API_PATH]: API_SCRIPT, [API_TYPES_PATH]: API_TYPES };
+  const file = storedFile(path, files, storedApi);
+  if (file === undefined) return undefined;
+  const answer = answerOf(file, path, request, false);
+  if (path === API_TYPES_PATH) return answer;
+  return { ...answer, headers: { ...answer.headers, "X-TypeScript-Types": API_TYPES_PATH } };
 }
 
 function answerOf(

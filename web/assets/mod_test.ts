@@ -50,6 +50,14 @@ test("the client library is there under one name, and under one that says what i
   assert.match(fixed.headers["Cache-Control"], /immutable/);
   assert.match(latest.headers["Content-Type"], /^text\/javascript/);
   assert.equal((await findApiScript("/api.js", { ifNoneMatch: latest.headers.ETag }))?.status, 304);
+  const { API_TYPES_PATH, API_TYPES } = await import("./api_types.ts");
+  assert.equal(findAsset("/api.js"), undefined, "it has an answer of its own, however often asked");
+  for (const { headers } of [latest, fixed]) {
+    assert.equal(headers["X-TypeScript-Types"], API_TYPES_PATH);
+  }
+  const types = await findApiScript(API_TYPES_PATH);
+  assert.equal(new TextDecoder().decode(types?.body), API_TYPES);
+  assert.match(types?.headers["Content-Type"] ?? "", /^application\/typescript/);
   for (const path of ["/assets/lars-api-000000000000.js", "/api.ts", "/apixjs", "/"]) {
     assert.equal(await findApiScript(path), undefined, path);
   }
