@@ -25,7 +25,7 @@ const MEANINGS: readonly (readonly [pattern: RegExp, meaning: string, unsent?: t
     "nothing listens there (is the console running, is the port right?)",
     UNSENT,
   ],
-  [/Requests to port \d+ are blocked/, "no console can listen on such a port", UNSENT],
+  [/Requests to port \d+ are blocked/, "HTTP clients refuse to ask at such a port", UNSENT],
   [
     /ENOTFOUND|EAI_AGAIN|getaddrinfo|dns error/i,
     "no address is known for that name (is it right, and does the name server answer?)",

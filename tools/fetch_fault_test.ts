@@ -16,7 +16,7 @@ function caused(message: string): Error {
 const CASES: readonly [error: unknown, words: RegExp][] = [
   [caused("tcp connect error: Connection refused (os error 111)"), /^nothing listens there/],
   [fault("Unable to connect. Is the computer able to access the url?", "ECONNREFUSED"), /^nothing/],
-  [fault("Fetch failed: Requests to port 1 are blocked"), /on such a port/],
+  [fault("Fetch failed: Requests to port 1 are blocked"), /at such a port/],
   [caused("dns error: failed to lookup address information"), /^no address is known for that name/],
   [fault("getaddrinfo ENOTFOUND a.invalid", "ENOTFOUND"), /^no address is known for that name/],
   [caused("invalid peer certificate: UnknownIssuer"), /not trusted.*NODE_EXTRA_CA_CERTS/],

@@ -95,7 +95,7 @@ const COMMANDS: Readonly<Record<string, readonly Row[] | string>> = {
   "status": "looks at all there is",
   "followers": "looks at all there is",
   "doctor": "looks at all there is",
-  "health": [["health dsn", /There is no service "dsn": did you mean dns\?/]],
+  "health": "its words are checked, as those of wrong usage",
   "sim": "its words are checked by the parser",
   "up": "runs",
   "completion": "its words are checked by the parser",
