@@ -82,7 +82,9 @@ test("docs/hosts.md: one host, then three, as typed", {
       rest = rest.slice(start + line.length);
       const next = typed.at(at + 1)?.line;
       const wrote = next === undefined ? rest : rest.slice(0, rest.indexOf(`\n${next}\n`));
-      for (const one of printed) assert.match(wrote, printedPattern(one), `${line} prints ${one}: ${wrote}`);
+      for (const one of printed) {
+        assert.match(wrote, printedPattern(one), `${line} prints ${one}: ${wrote}`);
+      }
     }
     assert.doesNotMatch(said, /lars: warning|ERROR/);
   });

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { Argument, type Command } from "commander";
 import { messageOf } from "../reactor/errors.ts";
 import { GRANTED_SERVICES, type GrantedService, grantStatements } from "../sql/grants/grants.ts";
-import { CommandError, UsageError } from "./cli_errors.ts";
+import { UsageError } from "./cli_errors.ts";
 import { addExamples } from "./command.ts";
 import { factsJson, factsText } from "./store_facts.ts";
 import { addStoreOptions, storeUrlOf, withStore } from "./store_access.ts";

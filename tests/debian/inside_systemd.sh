@@ -101,6 +101,7 @@ for name in dns reporter web agent; do
 done
 systemctl daemon-reload && systemctl restart lars-dns lars-reporter lars-web lars-agent
 for name in dns reporter web agent; do until_holds 60 is_ready "$name" || fail "lars-$name with a secret"; done
+export LARS_AUTH_TOKEN_FILE=/etc/lars/secret
 lars route add 2 1 127.0.0.1:9002 --store "$store" >/dev/null || fail "no second route could be added"
 until_holds 60 has_node 2 9002 || fail "the agent gets no route by the secret"
 for name in secret store.url; do
@@ -112,7 +113,8 @@ systemctl restart lars-dns
 until_holds 60 is_another dns "$before" || fail "lars-dns with another secret"
 knows_no_peer() { systemctl is-active -q lars-agent && ! lars health agent; }
 until_holds 60 knows_no_peer || fail "an agent with the old secret takes a dns with another one"
-systemctl restart lars-agent && until_holds 60 lars health agent || fail "the agent with the new secret"
+systemctl restart lars-reporter lars-web lars-agent
+until_holds 60 lars health dns reporter web agent || fail "not all are ready with the new secret"
 echo "a secret and a database's URL as credentials: dns and agent prove it to each other"
 
 mkdir -p /etc/systemd/system/lars-reporter.service.d
