@@ -1,23 +1,23 @@
 // Goal: each real program goes on, and ends up right, while dns and exports are killed and started
 // anew, and a node dies, drains, comes back and gets another weight meanwhile.
-// Method: dns and export as processes that get SIGKILL; HAProxy, nginx, a gRPC client over xDS and dig
-// beside them; nodes that say their number. What happened, in which order, is the table below.
+// Method: dns and export as processes that get SIGKILL; HAProxy, nginx, gRPC clients of JavaScript and of
+// C++ over xDS, dig, and dig behind unbound and dnsmasq beside them; nodes that say their number. What happened, in which order, is the table below.
 
 import assert from "node:assert/strict";
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, get, type Server } from "node:http";
 import { join } from "node:path";
-import process from "node:process";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { fleetCacheFormat } from "../export/fleet_cache.ts";
 import type { RouteEdit, Store } from "../sql/mod.ts";
 import { sqliteTestStore } from "./support/fleet.ts";
 import { freePort } from "./support/free_port.ts";
+import { findGrpcCore, findGrpcJs } from "./support/grpc_programs.ts";
+import { LinePeer, xdsBootstrap } from "./support/line_peer.ts";
 import { findProgram } from "./support/mariadb.ts";
 import { type Processes, type TestProcess, withProcesses } from "./support/processes.ts";
+import { startDnsmasq, startUnbound } from "./support/resolvers.ts";
 import { until } from "./support/until.ts";
 
 const NEEDED = ["node", "haproxy", "nginx", "dig"];
@@ -100,49 +100,14 @@ function byNames(port: number, httpPorts: readonly number[]): Way {
     });
 }
 
-/** The program of the tests of xDS: gRPC nodes, and a client. */
-class GrpcPeer {
-  readonly #child: ChildProcess;
-  readonly #waiting: ((line: string) => void)[] = [];
-
-  constructor(xdsPort: number) {
-    const script = fileURLToPath(new URL("../export/testing/grpc_peer.mjs", import.meta.url));
-    const bootstrap = {
-      xds_servers: [{
-        server_uri: `127.0.0.1:${xdsPort}`,
-        channel_creds: [{ type: "insecure" }],
-        server_features: ["xds_v3"],
-      }],
-      node: { id: "test", locality: { zone: "" } },
-    };
-    this.#child = spawn("node", [script], {
-      env: { ...process.env, GRPC_XDS_BOOTSTRAP_CONFIG: JSON.stringify(bootstrap) },
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    if (this.#child.stdout === null) throw new Error("It has no output");
-    createInterface({ input: this.#child.stdout }).on(
-      "line",
-      (line) => this.#waiting.shift()?.(line),
+/** By the gRPC client of the tests of xDS. */
+function byGrpc(peer: LinePeer): Way {
+  return async (calls) => {
+    const counts = await peer.ask(`call rpc ${calls}`);
+    return new Map(
+      Object.entries(counts).map(([by, count]) => [/^\d+$/.test(by) ? Number(by) : -1, count]),
     );
-  }
-
-  ask(command: string): Promise<Record<string, number>> {
-    return new Promise((resolve) => {
-      this.#waiting.push((line) => resolve(JSON.parse(line)));
-      this.#child.stdin?.write(`${command}\n`);
-    });
-  }
-
-  way(): Way {
-    return async (calls) => {
-      const counts = Object.entries(await this.ask(`call rpc ${calls}`));
-      return new Map(counts.map(([by, count]) => [/^\d+$/.test(by) ? Number(by) : -1, count]));
-    };
-  }
-
-  close(): void {
-    this.#child.kill("SIGKILL");
-  }
+  };
 }
 
 interface Proxies {
@@ -202,12 +167,32 @@ http {
   };
 }
 
+/** Resolvers that keep answers, with their ports, as far as they are installed. */
+async function startResolvers(
+  processes: Processes,
+  namePort: number,
+): Promise<(readonly [name: string, port: number])[]> {
+  const found: (readonly [string, number])[] = [];
+  const all = [["names by unbound", startUnbound], ["names by dnsmasq", startDnsmasq]] as const;
+  for (const [name, start] of all) {
+    if (findProgram(name.split(" ")[2]) === undefined) continue;
+    const port = await freePort();
+    start(processes, { hostname: "127.0.0.1", port: namePort }, port);
+    found.push([name, port]);
+  }
+  return found;
+}
+
 async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
   await withProcesses(async (processes) => {
     const { store, url } = await sqliteTestStore(processes);
     const [dnsPort, xdsPort, namePort] = [await freePort(), await freePort(), await freePort()];
     const proxies = await startProxies(processes);
-    const peer = new GrpcPeer(xdsPort);
+    const peer = new LinePeer(findGrpcJs() ?? [], xdsBootstrap(xdsPort));
+    const core = findGrpcCore() === undefined
+      ? undefined
+      : new LinePeer(findGrpcCore() ?? [], xdsBootstrap(xdsPort));
+    const resolvers = await startResolvers(processes, namePort);
     const http = await Promise.all([0, 1, 2].map((index) => startHttpNode(index, 0)));
     const httpPorts = http.map(portOf);
     const grpcPorts: number[] = [];
@@ -235,8 +220,10 @@ async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
         ...{ store, httpPorts, grpcPorts, start },
         ways: new Map([
           ...proxies.ways,
-          ["gRPC", peer.way()],
+          ["gRPC", byGrpc(peer)],
+          ...core === undefined ? [] : [["gRPC of C++", byGrpc(core)] as const],
           ["names", byNames(namePort, httpPorts)],
+          ...resolvers.map(([name, port]) => [name, byNames(port, httpPorts)] as const),
         ]),
         kill: async (name) => await running.get(name)?.kill9(),
         keptWeights: () => {
@@ -257,6 +244,7 @@ async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
       });
     } finally {
       peer.close();
+      core?.close();
       for (const server of http) server.close();
       await store.close();
     }
@@ -308,11 +296,9 @@ test(
       await kill("export");
       await edit(0, { state: "on" });
       await edit(1, { weight: 300 });
-      await becomes("export is dead: what it said last", [0, 0.5, 0.5], [
-        "HAProxy",
-        "nginx",
-        "gRPC",
-      ]);
+      // Nobody answers names then; all others have been told.
+      const told = [...ways.keys()].filter((name) => !name.startsWith("names"));
+      await becomes("export is dead: what it said last", [0, 0.5, 0.5], told);
       await start("export");
       await becomes("export is back: the node and the weight", [0.2, 0.6, 0.2]);
       // What it knows is on disk a second later; killed before that it would come back with less.
@@ -327,7 +313,7 @@ test(
 
       // Nobody but the callers themselves can know of it; they go elsewhere.
       await stopNode(2);
-      await becomes("a node dies", [0.25, 0.75, 0], ["HAProxy", "nginx", "gRPC"]);
+      await becomes("a node dies", [0.25, 0.75, 0], told);
       await startNode(2);
       await start("dns");
       await edit(1, { weight: 100 });

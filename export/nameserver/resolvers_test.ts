@@ -1,5 +1,5 @@
-// Goal: whoever resolves names follows a module: nodes that come, drain and go, a name server that
-// was away; and each says of a name that is none, or has no node, what its callers expect.
+// Goal: whoever resolves names follows a module: nodes that come, drain, die and go, other weights, a
+// name server that was away; and each says of a name that is none, or has no node, what its callers expect.
 // Method: the name server with a view in here; unbound, dnsmasq, the C libraries, Node, Deno and Bun
 // beside it; HAProxy and nginx, which resolve by themselves, with nodes that say their address.
 
@@ -18,6 +18,7 @@ import { freePort } from "../../tests/support/free_port.ts";
 import { LogList } from "../../tests/support/log_list.ts";
 import { findProgram } from "../../tests/support/mariadb.ts";
 import { type Processes, withProcesses } from "../../tests/support/processes.ts";
+import { startDnsmasq, startUnbound } from "../../tests/support/resolvers.ts";
 import { until } from "../../tests/support/until.ts";
 import { FleetView } from "../fleet_view.ts";
 import { NameZone } from "./answers.ts";
@@ -30,15 +31,21 @@ const KEY = { modId: 1, cmdId: 1 };
 const FIRST_IP = 0x7f000001;
 const [ONE, TWO] = ["127.0.0.1", "127.0.0.2"];
 
-/** Asks for the addresses of a name; one word that says why when there are none. */
-type Resolve = (name: string) => Promise<string[]>;
+/**
+ * Asks for the addresses of a name, or for its services as `TARGET:PORT WEIGHT`; one word that says why
+ * when there are none.
+ */
+type Resolve = (name: string, type?: "A" | "SRV") => Promise<string[]>;
+
+/** How a node does, or its weight. */
+type NodeWish = "up" | "drain" | "out" | number;
 
 interface Bench {
   readonly host: string;
   readonly port: number;
   readonly processes: Processes;
-  /** States of the nodes at 127.0.0.1, 127.0.0.2 and so on, all of one port. */
-  set(...states: ("up" | "drain")[]): void;
+  /** The nodes at 127.0.0.1, 127.0.0.2 and so on, all of one port. */
+  set(...nodes: NodeWish[]): void;
   /** Takes the name server away and brings it back. */
   close(): Promise<void>;
   open(): Promise<void>;
@@ -78,12 +85,18 @@ async function withNames(
     await withProcesses(async (processes) => {
       await body({
         ...{ host, port, processes },
-        set: (...states) => {
-          const hosts = states.map((state, index) => ({
+        set: (...nodes) => {
+          const hosts = nodes.map((wish, index) => ({
             ...{ ip: FIRST_IP + index, port: nodePort },
-            ...(state === "drain" ? { state } as const : {}),
+            ...(wish === "drain" ? { state: wish } as const : {}),
+            ...(typeof wish === "number" ? { weight: wish } : {}),
           }));
           view.takeRoute({ ...KEY, hosts, policy: "" });
+          const outs = hosts.filter((_, index) => nodes[index] === "out");
+          view.takeOuts(0, {
+            ...{ ...KEY, agents: 1 },
+            nodes: outs.map(({ ip, port }) => ({ ip, port, agents: 1 })),
+          });
         },
         close: () => sockets.close(),
         open: async () => {
@@ -105,48 +118,26 @@ function run(argv: readonly string[]): Promise<string> {
 
 /** By dig, of a name server in between. */
 function byDig(port: number): Resolve {
-  return async (name) => {
+  return async (name, type = "A") => {
     const text = await run([
-      ...[DIG ?? "", "@127.0.0.1", "-p", String(port), "+tries=1", "+time=3", name, "A"],
+      ...[DIG ?? "", "@127.0.0.1", "-p", String(port), "+tries=1", "+time=3", name, type],
     ]);
-    const lines = text.split("\n").filter((line) =>
-      /\sIN\s+A\s/.test(line) && !line.startsWith(";")
-    );
-    const found = lines.map((line) => line.split(/\s+/).at(-1) ?? "").sort();
+    const rows = text.split("\n").filter((line) => !line.startsWith(";"))
+      .map((line) => line.split(/\s+/)).filter((words) => words[2] === "IN" && words[3] === type);
+    const found = rows.map((words) => {
+      const [, weight, own, target = ""] = words.slice(4);
+      return type === "A" ? words[4] : `${target.replace(/\.$/, "")}:${own} ${weight}`;
+    }).sort();
     return found.length > 0 ? found : [/status: (\w+)/.exec(text)?.[1] ?? "no answer"];
   };
 }
 
-function startUnbound({ host, port, processes }: Bench, own: number): Resolve {
-  const config = join(processes.directory, "unbound.conf");
-  writeFileSync(
-    config,
-    `server:
-  interface: 127.0.0.1@${own}
-  do-daemonize: no
-  do-not-query-localhost: no
-  domain-insecure: "lars"
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  directory: "${processes.directory}"
-forward-zone:
-  name: "lars."
-  forward-addr: ${host}@${port}
-`,
-  );
-  processes.spawnCommand("unbound", [findProgram("unbound") ?? "", "-d", "-c", config]);
-  return byDig(own);
-}
-
-function startDnsmasq({ host, port, processes }: Bench, own: number): Resolve {
-  processes.spawnCommand("dnsmasq", [
-    ...[findProgram("dnsmasq") ?? "", "--keep-in-foreground", "--no-resolv", "--no-hosts"],
-    ...[`--server=/lars/${host}#${port}`, `--port=${own}`, "--listen-address=127.0.0.1"],
-    ...["--bind-interfaces", "--pid-file=", "--user=", "--no-negcache"],
-  ]);
-  return byDig(own);
+/** By dig, of a resolver that is started. */
+function byResolver(start: typeof startUnbound): (bench: Bench, own: number) => Resolve {
+  return ({ host, port, processes }, own) => {
+    start(processes, { hostname: host, port }, own);
+    return byDig(own);
+  };
 }
 
 /** By getaddrinfo of a C library, which always asks port 53 of what resolv.conf names. */
@@ -173,7 +164,7 @@ const children = new Set<ChildProcess>();
 /** By the resolver of a runtime for JavaScript. */
 function byRuntime(
   command: readonly string[],
-  type: "A" | "native",
+  type: "A" | "native" = "A",
 ): (bench: Bench) => Resolve {
   return ({ host, port }: Bench): Resolve => {
     const script = fileURLToPath(new URL("../testing/resolve_peer.mjs", import.meta.url));
@@ -184,10 +175,10 @@ function byRuntime(
     const waiting: ((line: string) => void)[] = [];
     if (child.stdout === null) throw new Error("It has no output");
     createInterface({ input: child.stdout }).on("line", (line) => waiting.shift()?.(line));
-    return (name) =>
+    return (name, wanted) =>
       new Promise((resolve) => {
         waiting.push((line) => resolve(JSON.parse(line)));
-        child.stdin?.write(`${type} ${name}\n`);
+        child.stdin?.write(`${wanted ?? type} ${name}\n`);
       });
   };
 }
@@ -199,6 +190,8 @@ interface Case {
   /** What it says of a name that is none, and of one without a node. */
   readonly unknown: RegExp;
   readonly empty: RegExp;
+  /** It can be asked for services, with weights. */
+  readonly hasServices: boolean;
   start(bench: Bench, ownPort: number): Resolve;
 }
 
@@ -207,19 +200,32 @@ const IS_BUN = process.versions.bun !== undefined;
 
 const CASES: Case[] = [
   {
-    ...{ name: "unbound", where: "free", needs: ["unbound", "dig"], start: startUnbound },
+    ...{
+      name: "unbound",
+      where: "free",
+      needs: ["unbound", "dig"],
+      start: byResolver(startUnbound),
+    },
+    hasServices: true,
     ...{ unknown: /NXDOMAIN/, empty: /NOERROR/ },
   },
   {
-    ...{ name: "dnsmasq", where: "free", needs: ["dnsmasq", "dig"], start: startDnsmasq },
+    ...{
+      name: "dnsmasq",
+      where: "free",
+      needs: ["dnsmasq", "dig"],
+      start: byResolver(startDnsmasq),
+    },
+    hasServices: true,
     ...{ unknown: /NXDOMAIN/, empty: /NOERROR/ },
   },
   {
-    ...{ name: "getaddrinfo of glibc", where: "53", needs: ["gcc", "unshare"] },
+    ...{ name: "getaddrinfo of glibc", where: "53", needs: ["gcc", "unshare"], hasServices: false },
     ...{ unknown: /no name/, empty: /no address/, start: byCompiled("gcc") },
   },
   {
     ...{ name: "getaddrinfo of musl", where: "53", needs: ["musl-gcc", "unshare"] },
+    hasServices: false,
     ...{
       unknown: /no name/,
       empty: /no name|no address/,
@@ -227,16 +233,16 @@ const CASES: Case[] = [
     },
   },
   {
-    ...{ name: "Node", where: "free", needs: ["node"] },
+    ...{ name: "Node", where: "free", needs: ["node"], hasServices: true },
     ...{ unknown: /ENOTFOUND/, empty: /ENODATA/, start: byRuntime(["node"], "A") },
   },
   IS_BUN
     ? {
-      ...{ name: "Bun", where: "free", needs: [] },
+      ...{ name: "Bun", where: "free", needs: [], hasServices: true },
       ...{ unknown: /ENOTFOUND/, empty: /ENOTFOUND|ENODATA/, start: byRuntime([OWN_RUNTIME], "A") },
     }
     : {
-      ...{ name: "Deno", where: "free", needs: [] },
+      ...{ name: "Deno", where: "free", needs: [], hasServices: true },
       ...{ unknown: /ENOTFOUND/, empty: /ENOTFOUND|ENODATA/ },
       start: byRuntime([OWN_RUNTIME, "run", "-A", "--quiet", "--no-config"], "A"),
     },
@@ -244,7 +250,7 @@ const CASES: Case[] = [
 if (!IS_BUN) {
   CASES.push({
     ...{ name: "Deno's own", where: "free", needs: [], unknown: /NotFound|ENOTFOUND/ },
-    ...{ empty: /NotFound|ENOTFOUND|ENODATA/ },
+    ...{ empty: /NotFound|ENOTFOUND|ENODATA/, hasServices: false },
     start: byRuntime([OWN_RUNTIME, "run", "-A", "--quiet", "--no-config"], "native"),
   });
 }
@@ -268,10 +274,15 @@ for (const one of CASES) {
     await withNames(8000, one.where, async (bench) => {
       bench.set("up", "up");
       const resolve = one.start(bench, await freePort());
-      const becomes = async (what: string, name: string, expected: RegExp): Promise<void> => {
+      const becomes = async (
+        what: string,
+        name: string,
+        expected: RegExp,
+        type?: "SRV",
+      ): Promise<void> => {
         let seen: string[] = [];
         await until(async () => {
-          seen = await resolve(name);
+          seen = await resolve(name, type);
           return expected.test(seen.join(" "));
         }, { what: () => `${what}: ${seen.join(" ")}`, timeoutMs: 30_000, intervalMs: 100 });
       };
@@ -285,6 +296,18 @@ for (const one of CASES) {
       await becomes("a name that is none", "nobody.lars", one.unknown);
       bench.set("up", "drain");
       await becomes("one is back", "login.lars", new RegExp(`^${ONE}$`));
+      bench.set("out", "up");
+      await becomes("one has died, as agents say", "login.lars", new RegExp(`^${TWO}$`));
+      bench.set("up", "up");
+      await becomes("it lives again", "login.lars", both);
+      if (one.hasServices) {
+        const target = (last: number): string => `127-0-0-${last}\\.node\\.lars:8000`;
+        const weights = (first: number, second: number): RegExp =>
+          new RegExp(`^${target(1)} ${first} ${target(2)} ${second}$`);
+        await becomes("services", "login.lars", weights(65_280, 65_280), "SRV");
+        bench.set(100, 50);
+        await becomes("another weight", "login.lars", weights(65_280, 32_768), "SRV");
+      }
       await bench.close();
       bench.set("up", "up");
       await bench.open();

@@ -3,83 +3,26 @@
 // Method: the client, and nodes that say their number, run in Node; the server with a view in here.
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import process from "node:process";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import type { HostInfo } from "../../proto/codec.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { freePort } from "../../tests/support/free_port.ts";
+import { findGrpcCore, findGrpcJs, type GrpcProgram } from "../../tests/support/grpc_programs.ts";
+import { LinePeer, xdsBootstrap } from "../../tests/support/line_peer.ts";
 import { LogList } from "../../tests/support/log_list.ts";
-import { findProgram } from "../../tests/support/mariadb.ts";
 import { until } from "../../tests/support/until.ts";
 import { FleetView } from "../fleet_view.ts";
 import { XdsCallReports, type XdsCalls } from "./call_reports.ts";
 import { XdsServer } from "./xds_server.ts";
 
-/** A program that speaks gRPC, with its words; undefined: not on this machine. */
-type PeerProgram = readonly string[] | undefined;
-
-function peerPath(name: string): string {
-  return fileURLToPath(new URL(`../testing/${name}`, import.meta.url));
-}
-
-const NODE = findProgram("node");
-const GRPC_JS: PeerProgram = NODE === undefined ? undefined : [NODE, peerPath("grpc_peer.mjs")];
-const GRPC_CORE: PeerProgram = findPythonGrpc();
-
-/** Debian's Python with its gRPC, which is the one of C++. */
-function findPythonGrpc(): PeerProgram {
-  for (const python of ["/usr/bin/python3", "python3"]) {
-    const { status } = spawnSync(python, ["-c", "import grpc"], { stdio: "ignore" });
-    if (status === 0) return [python, peerPath("grpc_peer.py")];
-  }
-  return undefined;
-}
-
+const GRPC_JS = findGrpcJs();
+const GRPC_CORE = findGrpcCore();
 const LOOPBACK = 0x7f000001;
-
-/** The client and the nodes. */
-class Peer {
-  readonly #child: ChildProcess;
-  readonly #waiting: ((line: string) => void)[] = [];
-
-  constructor(program: PeerProgram, xdsPort: number, zone: string) {
-    const bootstrap = {
-      xds_servers: [{
-        server_uri: `127.0.0.1:${xdsPort}`,
-        channel_creds: [{ type: "insecure" }],
-        server_features: ["xds_v3"],
-      }],
-      node: { id: "test", locality: { zone } },
-    };
-    const [command = "", ...words] = program ?? [];
-    this.#child = spawn(command, words, {
-      env: { ...process.env, GRPC_XDS_BOOTSTRAP_CONFIG: JSON.stringify(bootstrap) },
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    const { stdout } = this.#child;
-    if (stdout === null) throw new Error("The client has no output");
-    createInterface({ input: stdout }).on("line", (line) => this.#waiting.shift()?.(line));
-  }
-
-  ask(command: string): Promise<Record<string, number>> {
-    return new Promise((resolve) => {
-      this.#waiting.push((line) => resolve(JSON.parse(line)));
-      this.#child.stdin?.write(`${command}\n`);
-    });
-  }
-
-  close(): void {
-    this.#child.kill("SIGKILL");
-  }
-}
 
 interface Bench {
   readonly view: FleetView;
   readonly server: XdsServer;
-  readonly peer: Peer;
+  readonly peer: LinePeer;
   readonly ports: number[];
   readonly calls: XdsCalls[];
   names(...modules: [modId: number, name: string][]): void;
@@ -87,7 +30,7 @@ interface Bench {
 }
 
 async function withBench(
-  program: PeerProgram,
+  program: GrpcProgram,
   zone: string,
   body: (bench: Bench) => Promise<void>,
 ): Promise<void> {
@@ -107,7 +50,7 @@ async function withBench(
   });
   made.server = server;
   const { port } = await server.listen();
-  const peer = new Peer(program, port, zone);
+  const peer = new LinePeer(program ?? [], xdsBootstrap(port, zone));
   try {
     const ports: number[] = [];
     for (const index of [0, 1, 2]) ports.push((await peer.ask(`node ${index}`)).port);

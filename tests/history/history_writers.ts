@@ -3,7 +3,7 @@
 import { formatIpv4 } from "../../reactor/address.ts";
 import { openStore, type Store } from "../../sql/mod.ts";
 import { Client, startTestConsole } from "../support/console_bench.ts";
-import { addConsoleToken } from "../support/console_token.ts";
+import { addConsoleEditor } from "../support/console_token.ts";
 import type { Processes } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import type { WireHost } from "../support/wire_client.ts";
@@ -46,7 +46,7 @@ export async function openWriters(options: WritersOptions): Promise<OpenWriters>
   const console = await startTestConsole(url);
   const own = await openStore(url, { queryTimeoutMs: QUERY_LIMIT_MS });
   const client = new Client(`http://${console.addresses[0]}`, {
-    Authorization: `Bearer ${await addEditor(store)}`,
+    Authorization: `Bearer ${await addConsoleEditor(store)}`,
   });
   return {
     writers: [
@@ -151,17 +151,6 @@ class CommandWriter implements HistoryWriter {
     const { code, stderr } = await processes.run("tools/lars.ts", words, { env });
     if (code !== 0) throw new Error(`lars route ${what}: ${stderr.trim()}`);
   }
-}
-
-async function addEditor(store: Store): Promise<string> {
-  await store.console.addUser({
-    ...{ name: "ed", role: "admin", passwordHash: "", mustChange: false, disabled: false },
-    ...{ createdAtMs: 1, loginAtMs: 0 },
-  }, {
-    ...{ atMs: 1, who: "test", action: "user.add", target: "ed", outcome: "done" },
-    ...{ detail: "", address: "" },
-  });
-  return await addConsoleToken(store, "ed", "operator");
 }
 
 async function replaceByRest(

@@ -1,12 +1,9 @@
 // Shell. Nodes restarted one after another, with drain, under calls of every kind: by a client of
 // ours, by gRPC over xDS, and through HAProxy. Also a program: deno run -A, with --nodes, --rate.
 
-import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { Agent, get } from "node:http";
 import { join } from "node:path";
-import process from "node:process";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { agentDaemon } from "../../agent/service.ts";
 import { LarsClient } from "../../api/mod.ts";
@@ -19,6 +16,7 @@ import { sleep } from "../../reactor/time/clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { openStore, type Store } from "../../sql/mod.ts";
 import { freePort } from "../support/free_port.ts";
+import { LinePeer, xdsBootstrap } from "../support/line_peer.ts";
 import { findProgram } from "../support/mariadb.ts";
 import { type Processes, withProcesses } from "../support/processes.ts";
 import { until } from "../support/until.ts";
@@ -71,37 +69,9 @@ interface NodeLook {
 }
 
 /** A program of `peers.mjs`. */
-class Peers {
-  readonly #child: ChildProcess;
-  readonly #waiting: ((line: string) => void)[] = [];
-
-  constructor(env: Readonly<Record<string, string>> = {}) {
-    const script = fileURLToPath(new URL("./peers.mjs", import.meta.url));
-    this.#child = spawn(findProgram("node") ?? "node", [script], {
-      env: { ...process.env, ...env },
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    if (this.#child.stdout === null) throw new Error("It has no output");
-    createInterface({ input: this.#child.stdout }).on(
-      "line",
-      (line) => this.#waiting.shift()?.(line),
-    );
-  }
-
-  ask<T>(command: string): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push((line) => {
-        const answer = JSON.parse(line);
-        if (answer.fault === undefined) resolve(answer);
-        else reject(new Error(`${command}: ${answer.fault}`));
-      });
-      this.#child.stdin?.write(`${command}\n`);
-    });
-  }
-
-  close(): void {
-    this.#child.kill("SIGKILL");
-  }
+function startPeers(env: Readonly<Record<string, string>> = {}): LinePeer {
+  const script = fileURLToPath(new URL("./peers.mjs", import.meta.url));
+  return new LinePeer([findProgram("node") ?? "node", script], env);
 }
 
 /** The services, in this process. */
@@ -244,7 +214,7 @@ backend be
 class Rolling {
   readonly #options: RollingOptions;
   readonly #store: Store;
-  readonly #nodes: Peers;
+  readonly #nodes: LinePeer;
   readonly #services: Services;
   readonly #ports: readonly NodePorts[];
   readonly drainMs: number[] = [];
@@ -253,7 +223,7 @@ class Rolling {
   constructor(
     options: RollingOptions,
     store: Store,
-    nodes: Peers,
+    nodes: LinePeer,
     services: Services,
     ports: readonly NodePorts[],
   ) {
@@ -348,17 +318,6 @@ async function startServices(
   return { agentPort: Number(agent.addresses[0].split(":")[1]), xdsPort };
 }
 
-function bootstrapOf(xdsPort: number): string {
-  return JSON.stringify({
-    xds_servers: [{
-      server_uri: `127.0.0.1:${xdsPort}`,
-      channel_creds: [{ type: "insecure" }],
-      server_features: ["xds_v3"],
-    }],
-    node: { id: "caller", locality: { zone: "" } },
-  });
-}
-
 /** Restarts all nodes one after another while calls go on. */
 export async function rollingRestart(options: RollingOptions): Promise<RollingResult> {
   const { nodes: count, rate, say } = options;
@@ -368,8 +327,8 @@ export async function rollingRestart(options: RollingOptions): Promise<RollingRe
     const store = await openStore(url);
     await store.migrate();
     const services = new Services();
-    const nodes = new Peers();
-    const open: { callers?: Peers; lars?: LarsCalls } = {};
+    const nodes = startPeers();
+    const open: { callers?: LinePeer; lars?: LarsCalls } = {};
     try {
       const ports: NodePorts[] = [];
       for (let i = 0; i < count; i++) ports.push(await nodes.ask<NodePorts>(`start ${i}`));
@@ -388,7 +347,7 @@ export async function rollingRestart(options: RollingOptions): Promise<RollingRe
         what: "HAProxy to know all nodes",
         timeoutMs: 60_000,
       });
-      const callers = new Peers({ GRPC_XDS_BOOTSTRAP_CONFIG: bootstrapOf(own.xdsPort) });
+      const callers = startPeers(xdsBootstrap(own.xdsPort));
       open.callers = callers;
       say(`${count} nodes at ${formatIpv4(LOOPBACK)}, ${rate} calls a second of each kind`);
       await sleep(systemClock, 2_500);

@@ -31,3 +31,15 @@ export async function addConsoleToken(
   });
   return secret;
 }
+
+/** Makes a user who may edit; a token of that user. */
+export async function addConsoleEditor(store: Store): Promise<string> {
+  await store.console.addUser({
+    ...{ name: "ed", role: "admin", passwordHash: "", mustChange: false, disabled: false },
+    ...{ createdAtMs: 1, loginAtMs: 0 },
+  }, {
+    ...{ atMs: 1, who: "test", action: "user.add", target: "ed", outcome: "done" },
+    ...{ detail: "", address: "" },
+  });
+  return await addConsoleToken(store, "ed", "operator");
+}
