@@ -521,7 +521,7 @@ class AgentService implements RunningService {
     if (!link.extended) return;
     this.#outs.flush();
     this.#notifier.offer(
-      this.#status.told(this.#settings, nowMs),
+      this.#status.told(this.#settings, nowMs, this.#shardStats.values()),
       nowMs,
       (message) => link.send(MessageId.AgentStatus, encodeAgentStatus(message)),
     );

@@ -559,9 +559,13 @@ export const FollowerRow = z.strictObject({
     "agents, in-process, table, plain (nothing is known of them); of an export: xds, names, " +
       "haproxy, agent-check, nginx, file",
   ),
-  through: z.string().describe("the dns or export that they follow; agents: all of them"),
+  through: z.string().describe(
+    "the dns, agent or export that they follow; agents: all of them, or those not named",
+  ),
   at: z.string().describe("where it listens, or what it writes; empty: see through"),
-  followers: count.nullable().describe("null: they leave no trace"),
+  followers: count.nullable().describe(
+    "table: programs that had calls in the last minute; null: nobody tells",
+  ),
   behind: count.nullable().describe("of them, those without the latest; null: not known"),
   behindMs: count.nullable().describe("for how long the first of these"),
   revision: count.nullable().describe("route version they have; of several the oldest"),

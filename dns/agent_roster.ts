@@ -170,6 +170,7 @@ function rowOf(
       policiesRefused: status.policiesRefused,
       reporterConnected: Number(status.reporterConnected),
       ...(status.clients === undefined ? {} : { clients: status.clients }),
+      ...(status.tableReaders === undefined ? {} : { tableReaders: status.tableReaders }),
     },
   };
 }

@@ -2066,6 +2066,8 @@ export interface AgentStatus {
   reporterConnected: boolean;
   /** That follow routes through it in their own processes. */
   clients?: number;
+  /** That told of calls by its table in the last minute. */
+  tableReaders?: number;
 }
 
 function writeAgentStatus(writer: WireWriter, message: AgentStatus): void {
@@ -2079,6 +2081,7 @@ function writeAgentStatus(writer: WireWriter, message: AgentStatus): void {
   writer.uint32(8, message.policiesRefused);
   writer.bool(9, message.reporterConnected);
   writer.optionalUint32(10, message.clients);
+  writer.optionalUint32(11, message.tableReaders);
 }
 
 /** Body of {@linkcode AgentStatus}. */
@@ -2138,6 +2141,9 @@ export function decodeAgentStatus(body: Uint8Array): AgentStatus {
         break;
       case 80: // clients = 10
         message.clients = reader.uint32();
+        break;
+      case 88: // table_readers = 11
+        message.tableReaders = reader.uint32();
         break;
       default:
         reader.skip(tag);

@@ -413,6 +413,7 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     policiesRefused: uint32,
     reporterConnected: fc.boolean(),
     clients: uint32,
+    tableReaders: uint32,
   }, {
     ...keyed,
     requiredKeys: [

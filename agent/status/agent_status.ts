@@ -13,7 +13,7 @@ import type { HealthChecker } from "../health/health_checker.ts";
 import type { CacheFile } from "../../daemon/cache_file.ts";
 import type { RouteIntake } from "../routes/route_intake.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
-import type { StatusDetail } from "../worker/messages.ts";
+import type { ShardStats, StatusDetail } from "../worker/messages.ts";
 
 /** Parts of the agent that have something to say. */
 export interface StatusParts {
@@ -55,7 +55,7 @@ export class StatusSource {
   }
 
   /** What dns is told. */
-  told(settings: AgentSettings, nowMs: number): AgentStatus {
+  told(settings: AgentSettings, nowMs: number, shards: Iterable<ShardStats>): AgentStatus {
     const { dns, reporter, intake } = this.#parts;
     return {
       ip: this.#nameIp(settings),
@@ -68,6 +68,7 @@ export class StatusSource {
       policiesRefused: intake.policiesRefused,
       reporterConnected: reporter.link.ready,
       clients: this.#parts.feed?.stats.feedClients ?? 0,
+      tableReaders: [...shards].reduce((sum, one) => sum + one.tableReaders, 0),
     };
   }
 

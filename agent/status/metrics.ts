@@ -151,6 +151,10 @@ const table: MetricTable = {
     "lars_agent_reports_repeated_total",
     "Outcomes that came again in batches and were not counted again.",
   ),
+  tableReaders: gauge(
+    "lars_agent_table_readers",
+    "Programs that told of calls by the table in shared memory in the last minute.",
+  ),
   tableModules: gauge("lars_agent_table_modules", "Modules that callers pick from shared memory."),
   tableModulesLeftOut: gauge(
     "lars_agent_table_modules_left_out",

@@ -146,8 +146,11 @@ test("a module that was asked for is in the table, and a node that fails is out 
   });
   const tookMs = systemClock.nowMs() - sentMs;
   assert.ok((picked(reader)?.probes ?? 0) > 0, "it gets probes");
-  const { reports, tableModules, reportBatches, reportsLost } = await statusOf(caller);
+  const { reports, tableModules, reportBatches, reportsLost, tableReaders } = await statusOf(
+    caller,
+  );
   assert.deepEqual([reports, tableModules, reportsLost], [40, 1, 0], `after ${tookMs} ms`);
+  assert.equal(tableReaders, 1);
   assert.equal(reportBatches, 2);
   const { code } = await agent.stop();
   assert.equal(code, 0);

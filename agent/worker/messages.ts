@@ -125,6 +125,8 @@ export interface ShardStats extends RouteLbStats, BatchStats, Partial<TableCount
   answersDropped: number;
   /** Datagrams that came while the socket had no room for them, where the system tells. */
   datagramsDropped: number;
+  /** Programs that told of calls by the table of picks in the last minute. */
+  tableReaders: number;
   /** Datagrams that are no message. */
   malformed: number;
   /** Datagrams with a message id that is not for an agent. */

@@ -16,6 +16,9 @@ import { ProtocolError } from "../../reactor/errors.ts";
 /** Senders that are known; for one more the one that was silent longest is forgotten. */
 export const BATCH_SENDERS_MAX = 4096;
 
+/** Who sent a batch within this time is a reader of the table, in milliseconds. */
+export const TABLE_READER_MS = 60_000;
+
 /** Lost outcomes that are believed at once; a larger gap is that of another sender of the number. */
 export const LOST_AT_ONCE_MAX = 1_000_000;
 
@@ -35,17 +38,37 @@ export interface BatchStats {
   reportsRepeated: number;
 }
 
+/** Who sends batches. */
+interface Sender {
+  /** Outcomes it has sent. */
+  next: number;
+  heardAtMs: number;
+}
+
 /** Of one port. `lbOf` finds the balancer of a module among those of this thread. */
 export class OutcomeBatches {
   readonly stats: BatchStats = { reportBatches: 0, reportsLost: 0, reportsRepeated: 0 };
   readonly #lbOf: (modId: number, cmdId: number) => RouteLb;
-  /** By port and number of the sender: outcomes it has sent. Silent longest first. */
-  readonly #senders = new Map<number, number>();
+  /** By port and number of the sender. Silent longest first. */
+  readonly #senders = new Map<number, Sender>();
   /** Means nothing: where what was read goes, so that it is read. */
   #touched = 0;
 
   constructor(lbOf: (modId: number, cmdId: number) => RouteLb) {
     this.#lbOf = lbOf;
+  }
+
+  /**
+   * Programs, or parts of them that map the table for themselves, that sent a batch within
+   * {@linkcode TABLE_READER_MS}: each of them reads the table. One that has no calls is not seen.
+   */
+  readersAt(nowMs: number): number {
+    let silent = 0;
+    for (const { heardAtMs } of this.#senders.values()) {
+      if (nowMs - heardAtMs <= TABLE_READER_MS) break;
+      silent++;
+    }
+    return this.#senders.size - silent;
   }
 
   /**
@@ -67,7 +90,7 @@ export class OutcomeBatches {
     }
     const view = new DataView(outcomes.buffer, outcomes.byteOffset, length);
     const count = countOutcomes(view);
-    let known = this.#known(caller, sender, first, count);
+    let known = this.#known(caller * 0x1_0000_0000 + sender, first, count, nowMs);
     if (known === count) return;
     this.stats.reportBatches++;
     for (let at = 0; at < length; at += OUTCOME_BYTES) {
@@ -81,18 +104,20 @@ export class OutcomeBatches {
     }
   }
 
-  /** How many of the outcomes were counted before. */
-  #known(caller: number, sender: number, first: number, count: number): number {
-    const key = caller * 0x1_0000_0000 + sender;
+  /** How many of the outcomes were counted before; `key`: port and number of the sender. */
+  #known(key: number, first: number, count: number, nowMs: number): number {
     const end = first + count;
-    const next = this.#senders.get(key);
-    const gap = next === undefined ? 0 : first - next;
-    const isAnother = next === undefined || Math.abs(gap) > LOST_AT_ONCE_MAX;
+    const sender = this.#senders.get(key) ?? { next: first, heardAtMs: nowMs };
+    const { next } = sender;
+    const gap = first - next;
+    const isAnother = Math.abs(gap) > LOST_AT_ONCE_MAX;
     const known = isAnother ? 0 : Math.min(count, Math.max(0, -gap));
     this.stats.reportsRepeated += known;
     if (!isAnother) this.stats.reportsLost += Math.max(0, gap);
     this.#senders.delete(key);
-    this.#senders.set(key, isAnother ? end : Math.max(next, end));
+    sender.next = isAnother ? end : Math.max(next, end);
+    sender.heardAtMs = nowMs;
+    this.#senders.set(key, sender);
     if (this.#senders.size > BATCH_SENDERS_MAX) {
       for (const oldest of this.#senders.keys()) {
         this.#senders.delete(oldest);

@@ -11,7 +11,7 @@ import {
 } from "../../proto/table_layout.ts";
 import { ProtocolError } from "../../reactor/errors.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
-import { BATCH_SENDERS_MAX, OutcomeBatches } from "./outcome_batches.ts";
+import { BATCH_SENDERS_MAX, OutcomeBatches, TABLE_READER_MS } from "./outcome_batches.ts";
 
 interface Outcome {
   modId?: number;
@@ -104,6 +104,19 @@ test("of very many senders the one that was silent longest is forgotten", () => 
   assert.equal(lb.stats().reports, before, "the second is known still");
   batches.take(batch(0, [{}], 1), 4000, 2);
   assert.equal(lb.stats().reports, before + 1, "the first was forgotten");
+});
+
+test("senders of the last minute are the readers of the table", () => {
+  const { batches } = makeBatches();
+  assert.equal(batches.readersAt(0), 0);
+  batches.take(batch(0, [{}], 7), 4000, 1_000);
+  batches.take(batch(0, [{}], 8), 4000, 2_000);
+  batches.take(batch(0, [{}], 7), 4001, 3_000);
+  // Again, with nothing new: a program that sends lives.
+  batches.take(batch(0, [{}], 7), 4000, 4_000);
+  const at = [4_000, 2_000 + TABLE_READER_MS, 2_001 + TABLE_READER_MS, 4_000 + TABLE_READER_MS];
+  assert.deepEqual(at.map((nowMs) => batches.readersAt(nowMs)), [3, 3, 2, 1]);
+  assert.equal(batches.readersAt(4_001 + TABLE_READER_MS), 0);
 });
 
 test("records without a port say that a module is used, or that a caller was refused", () => {

@@ -219,6 +219,7 @@ export class Shard {
       answersDropped: dropped,
       datagramsDropped: this.server.unreceivedCount?.() ?? 0,
       ...this.#batches.stats,
+      tableReaders: this.#batches.readersAt(this.#clock.nowMs()),
       malformed: this.#malformed,
       unknownIds: this.#unknownIds,
       refusedToken: this.#refusedToken,

@@ -51,14 +51,16 @@ function most(values: readonly (number | null)[]): number | null {
   return known.length === 0 ? null : known.reduce((a, b) => Math.max(a, b));
 }
 
+/** True for an agent that has lacked the newest routes for too long. */
+function isBehind({ revision, revisionLag }: FollowerSource, version: number): boolean {
+  if (revisionLag === null) return revision !== null && revision < version;
+  return revisionLag > AGENT_BEHIND_S;
+}
+
 /** Agents, and those who follow through them. */
 function agentRows(all: readonly FollowerSource[], version: number): FollowerRow[] {
   const agents = all.filter(({ kind, isSilent }) => kind === "agent" && !isSilent);
   if (agents.length === 0) return [];
-  const isBehind = (agent: FollowerSource): boolean =>
-    agent.revisionLag === null
-      ? agent.revision !== null && agent.revision < version
-      : agent.revisionLag > AGENT_BEHIND_S;
   const revision = least(agents.map((agent) => agent.revision));
   const lagSeconds = most(agents.map((agent) => agent.revisionLag));
   const clients = agents.map((agent) => numberIn(agent, "clients"))
@@ -66,7 +68,7 @@ function agentRows(all: readonly FollowerSource[], version: number): FollowerRow
   const rows: FollowerRow[] = [{
     ...{ ...NOTHING, way: "agents", through: "dns", revision, lagSeconds },
     followers: agents.length,
-    behind: agents.filter(isBehind).length,
+    behind: agents.filter((agent) => isBehind(agent, version)).length,
   }];
   if (clients.length > 0) {
     rows.push({
@@ -74,9 +76,45 @@ function agentRows(all: readonly FollowerSource[], version: number): FollowerRow
       followers: clients.reduce((sum, count) => sum + count, 0),
     });
   }
-  // Whoever maps the table leaves no trace.
-  rows.push({ ...NOTHING, way: "table", through: "agents", followers: null, revision, lagSeconds });
-  return rows;
+  return [...rows, ...tableRows(agents, version)];
+}
+
+/** Agents whose table readers have a row of their own; those of the others are added up. */
+const TABLES_SHOWN_MAX = 20;
+
+/** Programs that read the tables of these agents; null: none of them tells, being of an older version. */
+function tableReaders(agents: readonly FollowerSource[]): number | null {
+  const counts = agents.map((agent) => numberIn(agent, "tableReaders"))
+    .filter((count) => count !== null);
+  return counts.length === 0 ? null : counts.reduce((sum, count) => sum + count, 0);
+}
+
+/**
+ * Readers of the agents' tables, where there are some: a table has the routes of its agent. Where
+ * nobody reads one row says so.
+ */
+function tableRows(agents: readonly FollowerSource[], version: number): FollowerRow[] {
+  const row = (through: string, some: readonly FollowerSource[]): FollowerRow => {
+    const followers = tableReaders(some);
+    const late = some.filter((agent) => isBehind(agent, version));
+    return {
+      ...{ ...NOTHING, way: "table", through, followers },
+      behind: followers === null ? null : tableReaders(late) ?? 0,
+      revision: least(some.map((agent) => agent.revision)),
+      lagSeconds: most(some.map((agent) => agent.revisionLag)),
+    };
+  };
+  const read = agents.filter((agent) => (tableReaders([agent]) ?? 0) > 0).sort((a, b) =>
+    (b.revisionLag ?? 0) - (a.revisionLag ?? 0) ||
+    (tableReaders([b]) ?? 0) - (tableReaders([a]) ?? 0)
+  );
+  if (read.length === 0) return [row("agents", agents)];
+  const shown = read.length <= TABLES_SHOWN_MAX ? read : read.slice(0, TABLES_SHOWN_MAX - 1);
+  const rest = read.slice(shown.length);
+  return [
+    ...shown.map((agent) => ({ ...row(agent.address, [agent]), seenAtMs: agent.seenAtMs })),
+    ...rest.length === 0 ? [] : [row("agents", rest)],
+  ];
 }
 
 /** Programs that follow a dns themselves. */

@@ -22,9 +22,12 @@ const WAYS = JSON.stringify([
 
 test("agents, those behind them, those at dns, and each way of each export", () => {
   const { version, followers } = listFollowers([
-    source("agent", "a:1", { detail: { clients: 2 } }),
-    source("agent", "b:1", { revision: 5, revisionLag: 40, detail: { clients: 3 } }),
-    source("agent", "gone:1", { isSilent: true, revision: 1, detail: { clients: 9 } }),
+    source("agent", "a:1", { detail: { clients: 2, tableReaders: 4 } }),
+    source("agent", "b:1", {
+      ...{ revision: 5, revisionLag: 40, detail: { clients: 3, tableReaders: 1 } },
+    }),
+    source("agent", "unread:1", { detail: { tableReaders: 0 } }),
+    source("agent", "gone:1", { isSilent: true, revision: 1, detail: { tableReaders: 9 } }),
     source("dns", "d:1", { detail: { clients: 4, clientsBehind: 1, connectionsPlain: 0 } }),
     source("dns", "e:1", { detail: { connectionsPlain: 2 } }),
     source("reporter", "r:1"),
@@ -36,14 +39,34 @@ test("agents, those behind them, those at dns, and each way of each export", () 
     ...[row.way, row.through, row.followers, row.behind, row.revision, row.lagSeconds, row.fault],
   ]);
   assert.deepEqual(lines, [
-    ["agents", "dns", 2, 1, 5, 40, null],
+    ["agents", "dns", 3, 1, 5, 40, null],
     ["in-process", "agents", 5, null, 5, 40, null],
-    ["table", "agents", null, null, 5, 40, null],
+    ["table", "b:1", 1, 1, 5, 40, null],
+    ["table", "a:1", 4, 0, 7, 0, null],
     ["in-process", "d:1", 4, 1, 7, 0, null],
     ["plain", "e:1", 2, null, 7, 0, null],
     ["xds", "web-1 x", 1204, 3, 7, 0, null],
     ["haproxy", "web-1 x", 1, 0, 7, 0, "away"],
   ]);
+});
+
+test("readers of tables: of few agents each, of many those behind, then those with most", () => {
+  const rows = (agents: readonly FollowerSource[]): unknown[] =>
+    listFollowers(agents, 7).followers.filter(({ way }) => way === "table")
+      .map(({ through, followers, revision }) => [through, followers, revision]);
+  const reader = (address: string, tableReaders: number): FollowerSource =>
+    source("agent", address, { detail: { tableReaders } });
+  assert.deepEqual(rows([source("agent", "old:1")]), [["agents", null, 7]]);
+  assert.deepEqual(rows([source("agent", "old:1"), reader("a:1", 0)]), [["agents", 0, 7]]);
+  const many = Array.from({ length: 30 }, (_, index) => reader(`${index}:1`, index + 1));
+  const late = source("agent", "late:1", {
+    ...{ revision: 3, revisionLag: 9, detail: { tableReaders: 1 } },
+  });
+  const found = rows([...many, late]);
+  assert.equal(found.length, 20);
+  assert.deepEqual(found.slice(0, 2), [["late:1", 1, 3], ["29:1", 30, 7]]);
+  // 1 to 12: all but the one that is late and the 18 with most.
+  assert.deepEqual(found.at(-1), ["agents", 78, 7]);
 });
 
 test("nobody follows", () => {

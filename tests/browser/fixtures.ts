@@ -610,7 +610,11 @@ export class FixtureWorld {
       followers: [
         row("agents", 6, { behind: 1, revision: version - 1, lagSeconds: 42 }),
         row("in-process", 12, { through: "agents" }),
-        row("table", null, { through: "agents" }),
+        row("table", 3, {
+          ...{ through: "10.0.2.14:8888", seenAtMs: nowMs - 6_000 },
+          ...{ revision: version - 1, lagSeconds: 42, behind: 3 },
+        }),
+        row("table", 16, { through: "10.0.2.11:8888", seenAtMs: nowMs - 3_000, behind: 0 }),
         row("plain", 1, { through: "10.0.1.1:7778", seenAtMs: nowMs - 2000 }),
         row("xds", 1204, { ...seen, at: "127.0.0.1:18000", behind: 3, behindMs: 65_000 }),
         row("names", 37, { ...seen, at: "127.0.0.1:5300" }),

@@ -14,7 +14,7 @@ const REFRESH_MS = 3000;
 const WAYS: Readonly<Record<string, string>> = {
   "agents": "one on each host that calls",
   "in-process": "programs with a client of ours",
-  "table": "readers of the agents' tables",
+  "table": "readers of an agent's table that had calls lately",
   "plain": "the original's agents, mostly",
   "xds": "streams of gRPC programs and Envoy",
   "names": "addresses that asked for names lately",
