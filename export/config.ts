@@ -84,6 +84,13 @@ export const exportSettings = {
 /** Values of {@linkcode exportSettings}. */
 export type ExportSettings = SettingsOf<typeof exportSettings>;
 
+/**
+ * Longest name of a zone, in characters: names have 255 bytes at most, and those of modules and services
+ * stand before it.
+ */
+const ZONE_LENGTH_MAX = 100;
+const ZONE_PATTERN = /^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*$/;
+
 /** Words of a command or a list: split at blanks; it is never given to a shell. */
 export function wordsOf(text: string): string[] {
   return text.split(/\s+/).filter((word) => word !== "");
@@ -116,4 +123,52 @@ export function readFilled(text: string, key: string): Filled[] {
   }
   if (names.size < filled.length) throw new ConfigError(`${key} names one twice: "${text}"`);
   return filled;
+}
+
+/**
+ * The zone of the name server, in small letters.
+ *
+ * @throws {ConfigError} when it is no name.
+ */
+export function zoneName(text: string): string {
+  const zone = text.toLowerCase().replace(/\.$/, "");
+  if (zone.length <= ZONE_LENGTH_MAX && ZONE_PATTERN.test(zone)) return zone;
+  throw new ConfigError(
+    `[nameserver] zone must be a name such as lars, of at most ${ZONE_LENGTH_MAX} characters: it ` +
+      `is "${text}"`,
+  );
+}
+
+/**
+ * What settings must be together.
+ *
+ * @throws {ConfigError} with all that is wrong.
+ */
+export function checkExports(settings: ExportSettings): void {
+  const { namePort, nameZone, xdsPort, haproxySocket, haproxyBackends, agentCheckPort } = settings;
+  const { nginxOut, nginxUpstreams, fileTemplate, fileOut } = settings;
+  const problems: string[] = [];
+  const attempt = (check: () => unknown): void => {
+    try {
+      check();
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems.push(...error.problems);
+    }
+  };
+  if (namePort > 0) attempt(() => zoneName(nameZone));
+  if (haproxySocket !== "") attempt(() => readFilled(haproxyBackends, "[haproxy] backends"));
+  if (nginxOut !== "") attempt(() => readFilled(nginxUpstreams, "[nginx] upstreams"));
+  if ((fileTemplate === "") !== (fileOut === "")) {
+    problems.push("[file] template and [file] out must both be set, or none");
+  }
+  const ports = [namePort, xdsPort, agentCheckPort];
+  const places = [haproxySocket, nginxOut, fileTemplate, fileOut];
+  if (ports.every((port) => port === 0) && places.every((place) => place === "")) {
+    problems.push(
+      "Nothing is exported: set [nameserver] port, [xds] port, [haproxy] socket or agent_port, " +
+        "[nginx] out, or [file] template and out",
+    );
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
 }

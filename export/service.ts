@@ -1,7 +1,6 @@
 // Shell. The export service: keeps programs that speak no Lars in step with routes, weights, drains
 // and what agents find sick.
 
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { METRICS_PORTS, requireSafeListen } from "../daemon/settings/common_settings.ts";
 import { CacheFile } from "../daemon/cache_file.ts";
@@ -9,13 +8,20 @@ import type { DaemonContext, DaemonDefinition, RunningService } from "../daemon/
 import type { ModuleKey } from "../model/module.ts";
 import type { FollowWay } from "../proto/codec.ts";
 import { formatAddress } from "../reactor/address.ts";
-import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { setRepeating, type Timer } from "../reactor/time/clock.ts";
 import { SessionClient } from "../session/session_client.ts";
-import { type ExportSettings, exportSettings, readFilled, wordsOf } from "./config.ts";
+import {
+  checkExports,
+  type ExportSettings,
+  exportSettings,
+  readFilled,
+  wordsOf,
+  zoneName,
+} from "./config.ts";
 import { FileExport } from "./files/file_export.ts";
 import { checkNginxFile, installFile } from "./files/install_file.ts";
-import { checkTemplate, renderNginx, renderTemplate } from "./files/render.ts";
+import { renderNginx, renderTemplate } from "./files/render.ts";
+import { readTemplateFile } from "./files/template_file.ts";
 import { type CachedModule, fleetCacheFormat } from "./fleet_cache.ts";
 import { FleetClient } from "./fleet_client.ts";
 import type { ExportModule } from "./fleet_view.ts";
@@ -93,7 +99,8 @@ class ExportService implements RunningService {
 
   /** @throws {ConfigError | BindError} when a part cannot begin; nothing runs then. */
   async start(): Promise<this> {
-    const { namePort, xdsPort, haproxySocket, nginxOut, fileOut, fileTemplate } = this.#settings;
+    checkExports(this.#settings);
+    const { namePort, xdsPort, haproxySocket, nginxOut, fileOut } = this.#settings;
     this.#client.view.restore(await this.#cache?.load() ?? []);
     try {
       if (namePort > 0) this.#parts.push(await this.#startNameServer());
@@ -101,13 +108,7 @@ class ExportService implements RunningService {
       if (haproxySocket !== "") this.#parts.push(this.#startHaproxy());
       if (this.#settings.agentCheckPort > 0) this.#parts.push(await this.#startAgentChecks());
       if (nginxOut !== "") this.#parts.push(this.#startNginx());
-      if (fileTemplate !== "" || fileOut !== "") this.#parts.push(this.#startFile());
-      if (this.#parts.length === 0) {
-        throw new ConfigError(
-          "Nothing is exported: set [nameserver] port, [xds] port, [haproxy] socket or agent_port, " +
-            "[nginx] out, or [file] template and out",
-        );
-      }
+      if (fileOut !== "") this.#parts.push(this.#startFile());
     } catch (error) {
       await Promise.all(this.#parts.map((part) => part.stop()));
       throw error;
@@ -159,10 +160,7 @@ class ExportService implements RunningService {
     const { nameIp, namePort, nameZone, nameTtlMs, nameBytesPerSecond } = this.#settings;
     const { clock, log } = this.#context;
     const { view } = this.#client;
-    const zone = nameZone.toLowerCase().replace(/\.$/, "");
-    if (!/^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(zone)) {
-      throw new ConfigError(`[nameserver] zone must be a name such as lars: it is "${nameZone}"`);
-    }
+    const zone = zoneName(nameZone);
     const names = new NameZone(view, {
       ...{ codec: dnsCodec, zone, ttlS: Math.round(nameTtlMs / 1000), host: `ns.${zone}` },
     });
@@ -296,10 +294,7 @@ class ExportService implements RunningService {
   #startFile(): ExportPart {
     const { fileTemplate, fileOut, fileModules, fileCheck, fileReload } = this.#settings;
     const { clock } = this.#context;
-    if (fileTemplate === "" || fileOut === "") {
-      throw new ConfigError("[file] template and [file] out must both be set, or none");
-    }
-    const template = readTemplate(fileTemplate);
+    const template = readTemplateFile(fileTemplate);
     const names = fileModules.trim() === "*" ? undefined : wordsOf(fileModules);
     return this.#startWriting("file", fileOut, names, {
       intervalMs: this.#settings.fileIntervalMs,
@@ -384,17 +379,6 @@ interface FollowedModules {
   moduleOf(name: string): ExportModule | undefined;
   /** All of them, in order; undefined while one is not known. */
   all(): ExportModule[] | undefined;
-}
-
-/** @throws {ConfigError} when it cannot be read. */
-function readTemplate(path: string): string {
-  try {
-    const template = readFileSync(path, "utf8");
-    checkTemplate(template);
-    return template;
-  } catch (error) {
-    throw new ConfigError(`[file] template ${path}: ${messageOf(error)}`, { cause: error });
-  }
 }
 
 /** The service that keeps other programs in step. */

@@ -17,7 +17,8 @@ import {
   remedyOf,
   type Symptom,
 } from "./doctor/findings.ts";
-import { configFacts, hostFacts, unreachableOf } from "./doctor/host_facts.ts";
+import { configFacts, hostFacts } from "./doctor/host_facts.ts";
+import { unreachableOf } from "./doctor/reach.ts";
 import { wrapped } from "./doctor/advice.ts";
 import { addStoreOptions, dataDirOf } from "./store_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
@@ -38,7 +39,7 @@ export function addTo(parent: Command, context: CommandContext): void {
     .description(
       "Look for what is wrong: database and schema, clocks, services and their versions, secrets, " +
         "agents and their routes, the agent of this host and its shared table, limits, disk, and " +
-        "configuration files. Each finding comes with what to do. Exit code 1 when something is bad.",
+        "configuration files, of exports with all that they name. Each finding comes with what to do. Exit code 1 when something is bad.",
     )
     .addOption(agentOption("first port of the agent of this host"))
     .option(
@@ -61,6 +62,7 @@ export function addTo(parent: Command, context: CommandContext): void {
       "lars doctor -c agent.conf --server http://10.0.0.5:8080 --token-file token",
       "a host of the fleet, the system through its console",
     ],
+    ["lars doctor -c export.conf", "what an export needs on this host"],
   ]);
 }
 

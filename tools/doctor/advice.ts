@@ -156,6 +156,55 @@ export const ADVICE = {
     remedy:
       "Mend the line that is named. `lars config example` prints every key with meaning and range.",
   },
+  export_target: {
+    symptom: "An export cannot write its file",
+    cause:
+      "The folder is not there, or this account may not write in it: the file is written beside " +
+      "and renamed. The old file stays, and the export tries again every few seconds.",
+    remedy: "Make the folder, or give it to the account of the export (the unit has " +
+      "`ReadWritePaths=`); ask again as that account: `sudo -u ACCOUNT lars doctor -c FILE`.",
+  },
+  export_command: {
+    symptom: "A command of an export is not there",
+    cause:
+      "Its first word is neither a path of a program nor in PATH. Files are not written while " +
+      "their check cannot be run, and their readers are not told.",
+    remedy: "Name the program with its whole path; commands are not given to a shell.",
+  },
+  export_port: {
+    symptom: "A port of an export is taken",
+    cause:
+      "Another program listens there, such as systemd-resolved on port 53, or the account may " +
+      "not: ports below 1024 need a right.",
+    remedy: "`ss -lntup` says who it is. Choose another port, or give the unit " +
+      "`AmbientCapabilities=CAP_NET_BIND_SERVICE`.",
+  },
+  export_dns_away: {
+    symptom: "An export reaches no dns",
+    cause: "None is at this address, or a firewall is between. It goes on with what it knew, and " +
+      "with `[export] cache_dir` also after a restart.",
+    remedy: "Try the address by hand (`nc -vz HOST PORT`), and `[dnsserver] ip` for all there are.",
+  },
+  export_unready: {
+    symptom: "An export runs, and cannot do its work",
+    cause: "It says itself what is missing. Whoever it feeds keeps what it was told last.",
+    remedy: "Mend what is named: the export tries again by itself. Its log has the first time.",
+  },
+  haproxy_away: {
+    symptom: "HAProxy does not answer an export",
+    cause: "It does not run, its runtime socket is elsewhere, or this account may not open it. " +
+      "HAProxy keeps the servers that it has.",
+    remedy:
+      "`stats socket PATH mode 660 level admin` in its section `global`, with the group of the " +
+      "export; the same PATH as `[haproxy] socket`.",
+  },
+  haproxy_refuses: {
+    symptom: "HAProxy does not take servers from an export",
+    cause: "Its socket has a lower level than admin, a backend is not there, or HAProxy is older " +
+      "than 2.6.",
+    remedy: "`level admin` at its `stats socket`; the names of `backend` sections in " +
+      "`[haproxy] backends`; for an older HAProxy agent checks or a file by a template.",
+  },
   secret_readable: {
     symptom: "A file with a secret can be read by everybody on the host",
     cause: "Its mode lets others read it.",

@@ -34,6 +34,12 @@ export interface HostFacts {
     | undefined;
 }
 
+/** What an export could not do now on this host. */
+export interface ExportFault {
+  readonly key: AdviceKey;
+  readonly seen: string;
+}
+
 /** What was found in one configuration file. */
 export interface ConfigFacts {
   readonly path: string;
@@ -43,6 +49,8 @@ export interface ConfigFacts {
   readonly readable: readonly string[];
   /** `[auth] allow_insecure` is set and an address beyond loopback is listened on. */
   readonly isOpen: boolean;
+  /** What an export could not do with it; undefined: it is for none. */
+  readonly exports: readonly ExportFault[] | undefined;
 }
 
 /** Everything that was seen. */
@@ -224,7 +232,7 @@ function hostFindings({ host, configs }: DoctorFacts): Symptom[] {
     const seen = `${Math.floor(disk.freeBytes / 2 ** 20)} MiB free for ${disk.path}`;
     found.push(disk.freeBytes < few ? bad("disk", "disk_full", seen) : ok("disk", seen));
   }
-  for (const { path, problems, readable, isOpen } of configs) {
+  for (const { path, problems, readable, isOpen, exports } of configs) {
     for (const problem of problems) found.push(bad("config", "config_wrong", problem));
     for (const file of readable) {
       found.push(
@@ -237,6 +245,10 @@ function hostFindings({ host, configs }: DoctorFacts): Symptom[] {
     }
     if (isOpen) found.push(note("config", "open_everywhere", path));
     if (problems.length + readable.length === 0 && !isOpen) found.push(ok("config", path));
+    for (const { key, seen } of exports ?? []) {
+      found.push(bad("export", key, `${seen}, of ${path}`));
+    }
+    if (exports?.length === 0) found.push(ok("export", `all that ${path} names is there`));
   }
   return found;
 }

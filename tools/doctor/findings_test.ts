@@ -52,7 +52,7 @@ const WELL: DoctorFacts = {
   unreachable: [],
   agent: { address: "127.0.0.1:8888", software: SOFTWARE, status: AGENT },
   host: { openFilesMax: 65_536, disk: { path: "data", freeBytes: 2 ** 33, bytes: 2 ** 34 } },
-  configs: [{ path: "agent.conf", problems: [], readable: [], isOpen: false }],
+  configs: [{ path: "agent.conf", problems: [], readable: [], isOpen: false, exports: undefined }],
   software: SOFTWARE,
 };
 
@@ -156,6 +156,11 @@ const CASES: readonly (readonly [string, DoctorFacts, AdviceKey, "bad" | "note",
   ["wrong key", config({ problems: ["a.conf:3: no"] }), "config_wrong", "bad", /a\.conf:3/],
   ["open secret", config({ readable: ["token"] }), "secret_readable", "bad", /token, of agent/],
   ["open port", config({ isOpen: true }), "open_everywhere", "note", /agent\.conf/],
+  [
+    "export without its target",
+    config({ exports: [{ key: "export_target", seen: "[file] out = /a/b: ENOENT" }] }),
+    ...["export_target", "bad", /\/a\/b: ENOENT, of agent\.conf/] as const,
+  ],
 ];
 
 for (const [name, facts, key, level, seen] of CASES) {
@@ -168,6 +173,13 @@ for (const [name, facts, key, level, seen] of CASES) {
     assert.equal(wrong.length, 1, `one fault, one finding: ${JSON.stringify(wrong)}`);
   });
 }
+
+test("findingsOf() says of an export that all it names is there", () => {
+  const found = findingsOf(config({ exports: [] })).filter(({ subject }) => subject === "export");
+  assert.deepEqual(found.map(({ level, seen }) => [level, seen]), [
+    ["ok", "all that agent.conf names is there"],
+  ]);
+});
 
 test("a small disk is nearly full at its share, a large one at its bytes", () => {
   const level = (freeBytes: number, bytes: number): string | undefined =>

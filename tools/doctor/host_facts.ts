@@ -4,17 +4,14 @@ import { existsSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { type DaemonDefinition, fullTable, readConfigFile } from "../../daemon/daemon.ts";
 import { showsPassword } from "../../daemon/settings/common_settings.ts";
-import { readSettings } from "../../daemon/settings/settings.ts";
+import { readSettings, type SettingsTable } from "../../daemon/settings/settings.ts";
 import type { ConfigFile } from "../../reactor/config_file.ts";
-import { isLoopback, parseAddress } from "../../reactor/address.ts";
-import { ConfigError, messageOf } from "../../reactor/errors.ts";
+import { isLoopback } from "../../reactor/address.ts";
+import { ConfigError } from "../../reactor/errors.ts";
 import { runtime } from "../../reactor/runtime/mod.ts";
-import type { ConfigFacts, DoctorFacts, HostFacts } from "./findings.ts";
+import type { ExportConfig } from "./export_facts.ts";
+import type { ConfigFacts, ExportFault, HostFacts } from "./findings.ts";
 
-/** A connection to a service is given up after so long, in milliseconds. */
-const REACH_TIMEOUT_MS = 1_000;
-/** Services that are tried, at most: a fleet has two or three. */
-const REACHED_MAX = 32;
 /** Others than owner and group may read. */
 const MODE_OTHERS_READ = 0o004;
 /** Keys that name a file with a secret. */
@@ -44,24 +41,6 @@ function diskOf(path: string): HostFacts["disk"] {
   return { path, freeBytes: bavail * bsize, bytes: blocks * bsize };
 }
 
-/** Those of the addresses to which no connection can be made, each with why. */
-export async function unreachableOf(
-  addresses: readonly string[],
-): Promise<DoctorFacts["unreachable"]> {
-  const tried = await Promise.all(
-    addresses.slice(0, REACHED_MAX).map(async (address) => {
-      try {
-        const signal = AbortSignal.timeout(REACH_TIMEOUT_MS);
-        (await runtime.connectTcp({ ...parseAddress(address), signal })).close();
-        return undefined;
-      } catch (error) {
-        return { address, reason: messageOf(error) };
-      }
-    }),
-  );
-  return tried.filter((one) => one !== undefined);
-}
-
 /** What is wrong with a configuration file, for each service that it is for. */
 export async function configFacts(path: string): Promise<ConfigFacts> {
   let file: ConfigFile;
@@ -69,12 +48,18 @@ export async function configFacts(path: string): Promise<ConfigFacts> {
     file = await readConfigFile(path);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { path, problems: error.problems, readable: [], isOpen: false };
+    return { path, problems: error.problems, readable: [], isOpen: false, exports: undefined };
   }
   const problems = new Set<string>();
+  let exports: readonly ExportFault[] | undefined;
   for (const definition of await definitionsFor(file)) {
     try {
-      readSettings(fullTable(definition), { file }, (warning) => void problems.add(warning));
+      const read = (table: SettingsTable): unknown =>
+        readSettings(table, { file }, (warning) => void problems.add(warning));
+      const settings = read(fullTable(definition));
+      if (definition.name === "export") {
+        exports = await (await import("./export_facts.ts")).exportFaults(settings as ExportConfig);
+      }
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       for (const problem of error.problems) problems.add(problem);
@@ -99,6 +84,7 @@ export async function configFacts(path: string): Promise<ConfigFacts> {
     problems: [...problems],
     readable: [...holders, ...secrets, ...[...pairs].filter(holdsKey)].filter(isReadableByOthers),
     isOpen: isOpen(file),
+    exports,
   };
 }
 
@@ -135,14 +121,16 @@ async function definitionsFor(file: ConfigFile): Promise<DaemonDefinition[]> {
   const sections = new Set(file.sections());
   const has = (...names: string[]): boolean => names.some((name) => sections.has(name));
   const found: DaemonDefinition[] = [];
-  if (has("agent", "loadbalance", "dnsserver")) {
+  const isExport = has("export", "nameserver", "xds", "haproxy", "nginx", "file");
+  if (isExport) found.push((await import("../../export/service.ts")).exportDaemon);
+  if (has("agent", "loadbalance") || (has("dnsserver") && !isExport)) {
     found.push((await import("../../agent/service.ts")).agentDaemon);
   }
   if (has("web")) found.push((await import("../../web/service.ts")).webDaemon);
   if (has("relay")) found.push((await import("../../relay/service.ts")).relayDaemon);
   if (has("discovery")) found.push((await import("../../discovery/service.ts")).discoveryDaemon);
   const isServer = has("store", "mysql", "dns", "reporter", "repoter");
-  if (isServer && !has("agent", "loadbalance", "dnsserver", "relay")) {
+  if (isServer && !isExport && !has("agent", "loadbalance", "dnsserver", "relay")) {
     found.push((await import("../../dns/service.ts")).dnsDaemon);
     found.push((await import("../../reporter/service.ts")).reporterDaemon);
   }

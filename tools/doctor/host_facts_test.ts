@@ -13,7 +13,7 @@ const KEY = "-----BEGIN PRIVATE KEY-----\n";
 async function factsOf(
   config: string,
   files: Readonly<Record<string, string>> = {},
-): Promise<Omit<ConfigFacts, "path">> {
+): Promise<Omit<ConfigFacts, "path" | "exports">> {
   const folder = mkdtempSync(join(tmpdir(), "lars-doctor-"));
   try {
     chmodSync(folder, 0o755);
