@@ -308,6 +308,8 @@ export class VersionPoller {
 
   /** Something was read at this state. @returns what is told of it. */
   #noteRead(plan: DatabaseState, newest: SeenChange | undefined): DatabaseState | undefined {
+    // A read may be the first to come upon it: a server that has not heard of it is behind from now on.
+    if (plan.epoch > this.#epoch) this.#beginEpoch(plan.epoch);
     if (plan.epoch === this.#epoch) {
       this.#versionMax = Math.max(this.#versionMax, plan.version);
       this.#noteSeen(newest);

@@ -25,6 +25,9 @@ class FakeStore {
   rows: RouteRow[] = [];
   changes: { id: number; modId: number }[] = [];
   version = 1;
+  epoch = 0;
+  /** What happens between a look at the mark and the read that follows it. */
+  beforeRead: (() => void) | undefined;
   /** Policies by modId, and which nodes are meant. */
   readonly policies = new Map<number, string>();
   readonly names = new Map<number, string>();
@@ -48,16 +51,22 @@ class FakeStore {
     return this.calls.filter((one) => one === call).length;
   }
 
-  async #enter(call: Call, { atLeastVersion = 0 }: RouteReadOptions = {}): Promise<void> {
+  async #enter(
+    call: Call,
+    { atLeastVersion = 0, atLeastEpoch = 0 }: RouteReadOptions = {},
+  ): Promise<void> {
     this.calls.push(call);
-    if (this.version < atLeastVersion) throw new StoreError(`at least ${atLeastVersion}`, true);
+    const isOlder = this.epoch < atLeastEpoch ||
+      this.epoch === atLeastEpoch && this.version < atLeastVersion;
+    if (isOlder) throw new StoreError(`at least ${atLeastVersion}`, true);
     if (this.failing.has(call)) throw new StoreError(`${call} failed`, true);
     await this.gates.get(call);
   }
 
   async routeMark(options?: RouteReadOptions): Promise<RouteMark> {
     const changeIdMax = this.changes[this.changes.length - 1]?.id ?? 0;
-    const mark = { version: this.version, changeIdMax, changeCount: this.changes.length };
+    const { version, epoch } = this;
+    const mark = { version, epoch, changeIdMax, changeCount: this.changes.length };
     await this.#enter("routeMark", options);
     return mark;
   }
@@ -72,16 +81,21 @@ class FakeStore {
     onRows: (rows: RouteRow[]) => void | Promise<void>,
     options?: RouteReadOptions,
   ): Promise<void> {
-    const rows = this.rows;
+    this.beforeRead?.();
+    const { rows, epoch, version } = this;
     await this.#enter("readRoutes", options);
+    options?.onPlan?.({ epoch, version }, undefined);
     for (let at = 0; at < rows.length; at += 1000) await onRows(rows.slice(at, at + 1000));
   }
 
   async readModules(keys: readonly ModuleKey[], options?: RouteReadOptions): Promise<RouteRow[]> {
     this.keysRead.push(keys.length);
+    this.beforeRead?.();
+    const { epoch, version } = this;
     const modIds = new Set(keys.map(({ modId }) => modId));
     const rows = this.rows.filter(({ modId }) => modIds.has(modId));
     await this.#enter("readModules", options);
+    options?.onPlan?.({ epoch, version }, undefined);
     return rows;
   }
 
@@ -215,6 +229,38 @@ test("VersionPoller never takes a lower version for an emptied table", async () 
   await until(() => told.length === 2);
   poller.stop();
 });
+
+for (const read of ["readRoutes", "readModules"] as const) {
+  test(`VersionPoller that came upon a later epoch in ${read} takes nothing of the one before`, async () => {
+    const { store, table, poller, health, ips } = setUp();
+    store.rows = [row(1, 1)];
+    poller.start();
+    await until(() => table.loaded);
+    // The operator's word comes after the mark, which is still of the epoch before.
+    store.beforeRead = () => {
+      store.epoch = 7;
+      store.rows = [row(1, 2)];
+      store.beforeRead = undefined;
+      // No look at a mark comes between this read and the older server.
+      store.failing.add("routeMark");
+    };
+    if (read === "readModules") poller.modulesChanged([{ modId: 1, cmdId: 1 }]);
+    else poller.modulesChanged([]);
+    await until(() => ips(1)[0] === 2);
+    store.epoch = 0;
+    store.rows = [row(1, 1)];
+    store.failing.clear();
+    const before = store.count("routeMark");
+    poller.modulesChanged([{ modId: 1, cmdId: 1 }]);
+    poller.modulesChanged([]);
+    await until(() => store.count("routeMark") > before + 5);
+    assert.deepEqual([ips(1), health.up, poller.memory?.highest.epoch], [[2], false, 7]);
+    store.epoch = 7;
+    store.change([row(1, 3)], 1);
+    await until(() => ips(1)[0] === 3);
+    poller.stop();
+  });
+}
 
 test("VersionPoller does not take a mark as seen until what it announced was read", async () => {
   const { store, table, poller, told, health } = setUp();
