@@ -6,6 +6,7 @@ import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
 import type { DaemonContext, DaemonDefinition } from "../daemon/daemon.ts";
 import { ConfigError, messageOf, StoreError } from "../reactor/errors.ts";
 import { type Logger, LogRateLimiter } from "../reactor/log.ts";
+import type { FileLock } from "../reactor/runtime/types.ts";
 import { setRepeating } from "../reactor/time/clock.ts";
 import type { Metric } from "../daemon/monitor/metrics_text.ts";
 import type { SettingsOf } from "../daemon/settings/settings.ts";
@@ -32,6 +33,7 @@ import { type KeptRow, type ReportedRow, unpackRows } from "./report_rows.ts";
 import { ConfirmRounds, KeptSessions } from "./kept_sessions.ts";
 import { ReportSpool } from "./spool/report_spool.ts";
 import { SpoolFolder } from "./spool/spool_files.ts";
+import { lockSpool } from "./spool/spool_lock.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
 import { type ModuleKey, modulePair } from "../model/module.ts";
 import { callsId, nodeText } from "../model/node.ts";
@@ -80,6 +82,7 @@ export class ReporterService extends LoopService<
   /** Rows that the last flush could not write. */
   #lostCount = 0;
   #spool: ReportSpool | undefined;
+  #spoolLock: FileLock | undefined;
   /** What has come while results of an earlier run wait, which are older. */
   readonly #newer = new Set<string>();
   readonly #newerMax: number;
@@ -93,6 +96,7 @@ export class ReporterService extends LoopService<
     this.#newerMax = settings.keysMax * stores.queues.length;
     this.#refusedLimiter = new LogRateLimiter(clock);
     const all = new Set([...stores.queues, stores.history]);
+    this.onStop(0, () => this.#spoolLock?.unlock());
     this.onStop(STORE_CLOSE_MS, ...[...all].map((store) => () => store.close()));
     this.onStop(FLUSH_LIMIT_MS + FLUSH_GRACE_MS, () => this.#flush());
     this.#queues = stores.queues.map((store, index) =>
@@ -201,6 +205,7 @@ export class ReporterService extends LoopService<
       const reason = messageOf(error);
       throw new ConfigError(`[reporter] spool_dir cannot be used: ${reason}`, { cause: error });
     });
+    this.#spoolLock = await lockSpool(label, { clock, log });
     this.#spool = await ReportSpool.open({
       ...{ disk, clock, rng, log, label, keysMax, history },
       ...{ store: this.#stores.history, bytesMax: spoolBytesMax, sessions: this.#sessions },

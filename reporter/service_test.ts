@@ -362,7 +362,9 @@ test("what the database does not take before a stop is on disk, and counts at th
     await send(first, [1, 5, 9]); // Its first window, and what it gained.
     await first.stop();
     assert.equal(lines.count("Results are left in the spool"), 1, lines.lines.join("\n"));
-    assert.equal((await readdir(spoolDir, { recursive: true })).length, 2);
+    const files = async (): Promise<number> =>
+      (await readdir(spoolDir, { recursive: true })).filter((name) => name.endsWith(".spool")).length;
+    assert.equal(await files(), 1);
     blocker.exec("ROLLBACK");
     blocker.close();
     const second = await start();
@@ -376,7 +378,7 @@ test("what the database does not take before a stop is on disk, and counts at th
     const { points } = await store.readCallHistory({ ...query, groupBy: "total" });
     // 9 from disk; the next connection goes on from there.
     assert.equal(points.reduce((sum, point) => sum + point.succCount, 0), 12);
-    assert.equal((await readdir(spoolDir, { recursive: true })).length, 1, "no file is left");
+    assert.equal(await files(), 0, "no file is left");
     await store.close();
   });
 });

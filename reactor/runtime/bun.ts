@@ -9,6 +9,7 @@ import { bunProcessor, loadBySymbols } from "./bun_maps.ts";
 import type { BunGlobal, BunSocket, BunSocketHandlers, BunUdpSocket } from "./bun_types.ts";
 import {
   connectionFault,
+  LOCK_MODE,
   openFilesMaxBy,
   plainAddress,
   requireFileBytes,
@@ -19,6 +20,7 @@ import {
 } from "./common.ts";
 import type {
   ConnectOptions,
+  FileLock,
   Libc,
   Listener,
   ListenOptions,
@@ -285,6 +287,16 @@ async function bindUdp(options: UdpOptions): Promise<UdpSocket> {
   }
 }
 
+const LOCK_SYMBOLS = {
+  flock: { args: ["i32", "i32"], returns: "i32" },
+  __errno_location: { args: [], returns: "ptr" },
+} as const;
+/** Of flock, on every processor of Linux. */
+const LOCK_EXCLUSIVE = 2;
+const LOCK_NOW = 4;
+/** Of errno: another one has it. */
+const WOULD_BLOCK = 11;
+
 const LIBC_SYMBOLS = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
@@ -378,6 +390,18 @@ async function readFile(path: string, bytesMax: number): Promise<Uint8Array> {
   return await readFile(path);
 }
 
+function tryLockFile(path: string): FileLock | undefined {
+  const { openSync, closeSync } = files();
+  const libc = loadBySymbols(LOCK_SYMBOLS);
+  const fd = openSync(path, "a", LOCK_MODE);
+  if (libc.symbols.flock(fd, LOCK_EXCLUSIVE | LOCK_NOW) === 0) return { unlock: () => closeSync(fd) };
+  const place = libc.symbols.__errno_location();
+  const code = place === 0 ? 0 : libc.ffi.read.i32(place);
+  closeSync(fd);
+  if (code === WOULD_BLOCK) return undefined;
+  throw new Error(`${path} cannot be locked: error ${code} of the system`);
+}
+
 async function replaceFile(directory: string, name: string, bytes: Uint8Array): Promise<void> {
   const { mkdir, open, rename, rm } = files().promises;
   const path = `${directory}/${name}`;
@@ -452,6 +476,7 @@ export function bunRuntime(): Runtime {
     readTextFile: (path) => files().promises.readFile(path, "utf8"),
     readFile,
     replaceFile,
+    tryLockFile,
     memoryBytes: () => process.memoryUsage().rss,
     openFilesMax,
     cpuSeconds(): number {

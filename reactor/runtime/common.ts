@@ -103,6 +103,9 @@ export function libcNames(system: string, processor: string): string[] {
   return ["libc.so.6", `libc.musl-${processor}.so.1`];
 }
 
+/** Of a file that is only locked. */
+export const LOCK_MODE = 0o600;
+
 /** Of mmap: who maps the file too sees what is written. The same on every processor of Linux. */
 export const MAP_SHARED = 1;
 

@@ -8,6 +8,7 @@ import {
   errorCode,
   firstOf,
   libcNames,
+  LOCK_MODE,
   openFilesMaxBy,
   plainAddress,
   requireFileBytes,
@@ -19,6 +20,7 @@ import {
 import { requireFfi } from "./deno_maps.ts";
 import type {
   ConnectOptions,
+  FileLock,
   Libc,
   Listener,
   ListenOptions,
@@ -441,6 +443,17 @@ async function readFile(path: string, bytesMax: number): Promise<Uint8Array> {
   return await Deno.readFile(path);
 }
 
+function tryLockFile(path: string): FileLock | undefined {
+  const file = Deno.openSync(path, { read: true, write: true, create: true, mode: LOCK_MODE });
+  let isHeld = false;
+  try {
+    isHeld = file.tryLockSync(true);
+  } finally {
+    if (!isHeld) file.close();
+  }
+  return isHeld ? { unlock: () => file.close() } : undefined;
+}
+
 async function replaceFile(directory: string, name: string, bytes: Uint8Array): Promise<void> {
   const path = `${directory}/${name}`;
   const temporary = `${path}.new`;
@@ -490,6 +503,7 @@ export function denoRuntime(): Runtime {
     readTextFile: (path) => Deno.readTextFile(path),
     readFile,
     replaceFile,
+    tryLockFile,
     memoryBytes: () => Deno.memoryUsage().rss,
     cpuSeconds(): number {
       const { user, system } = process.cpuUsage();

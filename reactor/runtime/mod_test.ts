@@ -1,6 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -55,6 +56,33 @@ setTimeout(() => process.kill(process.pid, "SIGHUP"), 1);
     assert.equal(result.stdout.length, 300_000 + "a,--b=c".length);
     assert.ok(result.stdout.endsWith("xa,--b=c"));
     assert.equal(result.stderr, "err");
+  }));
+
+test("tryLockFile() lets one have a file, until it gives it back or its process ends", () =>
+  withTempDir(async (directory) => {
+    const path = join(directory, "lock");
+    const first = runtime.tryLockFile(path);
+    assert.ok(first !== undefined);
+    assert.equal(runtime.tryLockFile(path), undefined, "not twice");
+    first.unlock();
+    const module = new URL("./mod.ts", import.meta.url).href;
+    const script = join(directory, "program.ts");
+    writeFileSync(script, `import { runtime } from ${JSON.stringify(module)};
+runtime.writeStdout(String(runtime.tryLockFile(${JSON.stringify(path)}) !== undefined));
+setTimeout(() => {}, 60_000);
+`);
+    const [command, ...args] = runtime.selfCommand(script);
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const ended = once(child, "exit");
+    const [said] = await once(child.stdout, "data");
+    assert.equal(String(said), "true");
+    assert.equal(runtime.tryLockFile(path), undefined, "the other process has it");
+    child.kill("SIGKILL");
+    await ended;
+    const last = runtime.tryLockFile(path);
+    assert.ok(last !== undefined, "it went with the process");
+    last.unlock();
+    assert.throws(() => runtime.tryLockFile(join(directory, "no", "lock")));
   }));
 
 test("replaceFile() writes a file in a folder it makes, and readFile() reads it up to its limit", () =>

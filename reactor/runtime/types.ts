@@ -230,6 +230,12 @@ export interface FileMaps {
   errno(): number;
 }
 
+/** A file that no other process holds. */
+export interface FileLock {
+  /** Gives it back; so does the end of the process, however it ends. The file stays. */
+  unlock(): void;
+}
+
 /** Why a text could not be written. */
 export interface WriteFault {
   /** Of the system: `EPIPE` when nobody reads any more, `ENOSPC` on a full disk. */
@@ -290,6 +296,13 @@ export interface Runtime extends TcpTransport, TcpConnector {
    * @throws {Error} of the system; the old file is untouched then.
    */
   replaceFile(directory: string, name: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * Makes a file, if there is none, and locks it (`flock`) against everybody else who locks it so.
+   *
+   * @returns undefined while another one holds it, be it in this process.
+   * @throws {Error} of the system, or on Bun outside of Linux, where nothing can be locked.
+   */
+  tryLockFile(path: string): FileLock | undefined;
   /** Processor time of this process since its start, in all its threads. */
   cpuSeconds(): number;
   /** IP addresses of this machine's interfaces, in the system's order. */

@@ -178,7 +178,8 @@ export class ReportSpool implements SpoolRecounts {
 
   async run(): Promise<void> {
     for (const [session, upTo] of this.#recounts) {
-      await this.#log.flush();
+      // What is not on disk is not counted here: its sender has it still, and must go on to have it.
+      if (!await this.#log.flush()) this.#log.leaveUntold(session, upTo);
       const after = this.#log.storedTo;
       const files = this.#log.filesAfter(after);
       await this.#replay.write({ id: this.#log.id, files, session, after, upTo });

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { silentLogger } from "../../reactor/log.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
+import type { ReportsStored } from "../../proto/codec.ts";
 import { KeptSessions } from "../kept_sessions.ts";
 import type { ReportedRow } from "../report_rows.ts";
 import { FakeDisk } from "../testing/fake_disk.ts";
@@ -139,16 +140,17 @@ class SpoolBench {
   readonly database = new LabDatabase();
   readonly #rng = seededRng(1);
 
-  async open(): Promise<ReportSpool> {
+  async open(
+    sessions = new KeptSessions({
+      ...{ clock: this.clock, lookUp: () => Promise.resolve(new Map()) },
+      ...{ tell: () => {}, sendAgain: () => {}, onForgotten: () => {} },
+    }),
+  ): Promise<ReportSpool> {
     const { clock, disk, database } = this;
     const opening = ReportSpool.open({
       ...{ clock, log: silentLogger, rng: this.#rng, label: "lab", history: true },
       ...{ disk: disk.handle(() => true), store: database },
-      ...{ bytesMax: 1e8, keysMax: 100_000, onLeftRows: () => {} },
-      sessions: new KeptSessions({
-        ...{ clock, lookUp: () => Promise.resolve(new Map()) },
-        ...{ tell: () => {}, sendAgain: () => {}, onForgotten: () => {} },
-      }),
+      ...{ bytesMax: 1e8, keysMax: 100_000, onLeftRows: () => {}, sessions },
     });
     return await this.during(opening);
   }
@@ -211,6 +213,55 @@ test("a file that cannot be read is tried again, and kept when it never can", as
     assert.equal(bench.counted, counted);
     assert.deepEqual([...bench.disk.files.keys()], left);
   }
+});
+
+test("a file that cannot be read at the start counts when it can", async () => {
+  const bench = new SpoolBench();
+  const first = await bench.open();
+  for (let bucket = 0; bucket < 2; bucket++) {
+    first.add([NODE_ROW], [{ succ: 1, err: 0, timed: 0, timeMs: 0, refused: 0 }]);
+    bench.clock.advance(10_000);
+  }
+  await bench.during(first.end());
+  bench.disk.readFaults = 1;
+  const second = await bench.open();
+  assert.equal(second.isReplayed, false);
+  await bench.during(second.replay(() => () => true));
+  assert.equal(bench.counted, 2);
+  assert.equal(bench.disk.files.size, 0);
+});
+
+test("a recount while the disk fails tells no sender that its reports are kept", async () => {
+  const bench = new SpoolBench();
+  const told: ReportsStored[] = [];
+  const sessions = new KeptSessions({
+    ...{ clock: bench.clock, lookUp: () => Promise.resolve(new Map()) },
+    tell: (_, answer) => void told.push(answer),
+    ...{ sendAgain: () => {}, onForgotten: () => {} },
+  });
+  const spool = await bench.open(sessions);
+  const gains = { succ: 1, err: 0, timed: 0, timeMs: 0 };
+  const kept = { session: 5, seq: 1, gains, refusedNew: 0 };
+  const open = async (): Promise<void> => {
+    sessions.open(5, { loop: 0, peer: 1 });
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+  };
+  await open();
+  bench.disk.fault = new Error("EIO");
+  assert.ok(sessions.take(5, 1));
+  spool.keep(kept, [{ ...NODE_ROW, kept }]);
+  spool.note(5);
+  sessions.again(5);
+  await bench.during(spool.run());
+  await open();
+  bench.disk.fault = undefined;
+  await bench.during(spool.flush());
+  assert.deepEqual(told.map(({ stored }) => stored ?? 0), told.map(() => 0));
+  // It comes again, and is kept now.
+  assert.ok(sessions.take(5, 1));
+  spool.keep(kept, [{ ...NODE_ROW, kept }]);
+  await bench.during(spool.flush());
+  assert.equal(told.at(-1)?.stored, 1);
 });
 
 test("a module of any number of nodes, from a sender that keeps nothing, is read again whole", async () => {

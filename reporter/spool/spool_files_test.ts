@@ -6,6 +6,7 @@ import { readdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
+import type { FileLock } from "../../reactor/runtime/types.ts";
 import { type Logger, silentLogger } from "../../reactor/log.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
@@ -14,7 +15,8 @@ import { LogList } from "../../tests/support/log_list.ts";
 import { encodeSpoolRecord } from "./spool_format.ts";
 import { BAD_SPOOL_NAME, SpoolFolder } from "./spool_files.ts";
 import { SpoolLog } from "./spool_log.ts";
-import { type FoundSpools, scanSpools } from "./spool_scan.ts";
+import { lockSpool } from "./spool_lock.ts";
+import { type FoundSpools, scanSpools, SPOOLED_SESSIONS_MAX } from "./spool_scan.ts";
 
 function recordOf(session: number, seq: number, port = 80): Uint8Array {
   const result = { ip: 1, port, succ: 1, err: 0, overload: false };
@@ -55,7 +57,7 @@ test("what one run wrote the next one finds", async () => {
     assert.deepEqual(found.spools.map(({ id, files }) => [id, files.map(({ last }) => last)]), [
       [11, [10]],
     ]);
-    assert.deepEqual([...found.sessions], [[1, 10], [2, 8]]);
+    assert.deepEqual([...found.sessions], [[2, 8], [1, 10]], "who was heard of last is last");
     assert.deepEqual(found.rows.map(({ port }) => port), [73, 76, 79], "those of nobody");
   });
 });
@@ -118,5 +120,57 @@ test("a full disk costs nothing but what does not fit, and goes on when there is
     } finally {
       spawnSync("umount", ["-l", path]);
     }
+  });
+});
+
+test("of more senders than are followed the latest are known at the start", async () => {
+  await withTempDir(async (path) => {
+    const disk = new SpoolFolder(path);
+    const log = logOn(disk, 14);
+    for (let session = 1; session <= SPOOLED_SESSIONS_MAX + 3; session++) {
+      log.append(recordOf(session, 1), session, 1);
+      if (session % 10_000 === 0) await log.flush();
+    }
+    log.append(recordOf(4, 2), 4, 2);
+    await log.end();
+    await disk.close();
+    const { sessions } = await scan(new SpoolFolder(path));
+    assert.equal(sessions.size, SPOOLED_SESSIONS_MAX);
+    assert.deepEqual([1, 2, 3, 4, 5].map((one) => sessions.get(one)), [
+      ...[undefined, undefined, undefined, 2, 1],
+    ]);
+  });
+});
+
+test("a folder is one reporter's, until that has ended", async () => {
+  await withTempDir(async (path) => {
+    const clock = new ManualClock();
+    const folder = join(path, "reporter-1");
+    const lines = new LogList();
+    const lock = (): Promise<FileLock | undefined> => lockSpool(folder, { clock, log: lines });
+    const first = await lock();
+    assert.ok(first !== undefined);
+    let fault: unknown;
+    const second = lock().catch((error: unknown) => fault = error);
+    await until(() => {
+      clock.advance(1_000);
+      return fault !== undefined;
+    }, { what: "the second to give up" });
+    await second;
+    assert.match(`${fault}`, /another reporter uses .*reporter-1/);
+    const third = lock();
+    let held: FileLock | undefined;
+    void third.then((one) => held = one);
+    first.unlock();
+    await until(() => {
+      clock.advance(100);
+      return held !== undefined;
+    }, { what: "the third to have what the first gave back" });
+    held?.unlock();
+    assert.deepEqual(await new SpoolFolder(folder).list(), []);
+    writeFileSync(join(path, "file"), "");
+    const none = await lockSpool(join(path, "file"), { clock, log: lines });
+    assert.equal(none, undefined);
+    assert.match(lines.lines.join("\n"), /cannot be locked/);
   });
 });

@@ -3,7 +3,7 @@
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import type { SessionMark } from "../../sql/results/call_history.ts";
-import { encodeSpoolHead, SPOOL_RECORD_BYTES_MAX } from "./spool_format.ts";
+import { encodeSpoolHead, NO_SESSION, SPOOL_RECORD_BYTES_MAX } from "./spool_format.ts";
 
 /** Longest time a record waits for others before they are written and synced together. */
 export const SPOOL_GROUP_MS = 100;
@@ -64,7 +64,8 @@ interface SpoolFile {
 
 interface WaitingRecord {
   readonly bytes: Uint8Array;
-  readonly session: number;
+  /** 0: nobody is told of it. */
+  session: number;
   readonly seq: number;
 }
 
@@ -83,6 +84,12 @@ export type SpoolStats = Record<
 export function spoolFileName(startedAtMs: number, id: number, first: number): string {
   const at = Math.max(0, Math.trunc(startedAtMs)).toString().padStart(15, "0");
   return `${at}-${id.toString(36)}-${first.toString().padStart(16, "0")}${SPOOL_FILE_ENDING}`;
+}
+
+/** The spool that a file of this name belongs to; undefined when it is no such name. */
+export function spoolIdIn(name: string): number | undefined {
+  const id = Number.parseInt(/^\d+-([0-9a-z]+)-\d+\.spool$/.exec(name)?.[1] ?? "", 36);
+  return Number.isSafeInteger(id) && id > 0 ? id : undefined;
 }
 
 /**
@@ -207,6 +214,16 @@ export class SpoolLog {
     return this.#waiting.length === 0;
   }
 
+  /**
+   * Of a session nobody is told when its records up to `number` are on disk that are not there yet: its
+   * sender sends those reports again.
+   */
+  leaveUntold(session: number, number: number): void {
+    for (const one of this.#waiting.slice(0, Math.max(0, number - this.#writtenTo))) {
+      if (one.session === session) one.session = NO_SESSION;
+    }
+  }
+
   /** Writes what waits, and takes no more. @returns whether all is on disk, or stored. */
   async end(): Promise<boolean> {
     this.#isClosed = true;
@@ -285,7 +302,7 @@ export class SpoolLog {
     this.#waitingBytes = this.#waiting.reduce((sum, one) => sum + one.bytes.length, 0);
     if (isNew) this.#files.push(file);
     const reached = new Map<number, number>();
-    for (const { session, seq } of group) if (session !== 0) reached.set(session, seq);
+    for (const { session, seq } of group) if (session !== NO_SESSION) reached.set(session, seq);
     if (reached.size > 0) onDurable(reached);
     await this.#removeSpent();
   }

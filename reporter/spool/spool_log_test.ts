@@ -8,6 +8,8 @@ import {
   SPOOL_GROUP_MS,
   SPOOL_RETRY_MS,
   SPOOL_WAITING_BYTES_MAX,
+  spoolFileName,
+  spoolIdIn,
   SpoolLog,
 } from "./spool_log.ts";
 
@@ -191,4 +193,29 @@ test("the end writes what waits", async () => {
   other.disk.fault = new Error("EIO");
   other.append(1);
   assert.equal(await other.log.end(), false);
+});
+
+test("of a session whose sender sends again nobody is told what was not on disk then", async () => {
+  const bench = new Bench();
+  bench.append(1);
+  await bench.pass(SPOOL_GROUP_MS);
+  bench.disk.fault = new Error("EIO");
+  bench.append(2);
+  bench.append(3);
+  assert.equal(await bench.log.flush(), false);
+  bench.log.leaveUntold(7, bench.log.number);
+  bench.append(2);
+  bench.disk.fault = undefined;
+  await bench.pass(SPOOL_RETRY_MS);
+  assert.deepEqual(bench.durable, [[7, 1], [7, 2]], "of the second 2 alone");
+  assert.deepEqual(bench.onDisk, [1, 2, 3, 4]);
+});
+
+test("a file's name says which spool it belongs to", () => {
+  for (const id of [1, ID, Number.MAX_SAFE_INTEGER]) {
+    assert.equal(spoolIdIn(spoolFileName(1_700_000_000_000, id, 5)), id);
+  }
+  for (const name of ["damaged.bad", "x.spool", "1-?-2.spool", "1-0-2.spool", "1-zzzzzzzzzzzz-2.spool"]) {
+    assert.equal(spoolIdIn(name), undefined, name);
+  }
 });

@@ -151,6 +151,7 @@ export class SpoolReplay {
         } else await pause();
         done = last;
       }
+      if (reader.fault?.isTorn === false) this.#unread.add(name);
       await pause();
     }
   }
@@ -190,7 +191,7 @@ export class SpoolReplay {
     }
   }
 
-  /** Whether a file could not be read: it is not to be removed. */
+  /** Whether a file could not be read, or not to its end: it is not to be removed. */
   isUnread(name: string): boolean {
     return this.#unread.has(name);
   }
