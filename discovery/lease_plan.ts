@@ -68,6 +68,11 @@ export type LeaseWish =
       readonly from: number;
       readonly holder: number;
     }
+    | {
+      /** The database was set back, and has not what is heard here. */
+      readonly op: "restore";
+      readonly row: LeaseRow;
+    }
     | { readonly op: "leave"; readonly incarnation: number }
     | { readonly op: "end" }
     | { readonly op: "free" }
@@ -117,6 +122,13 @@ export interface LeaseGround {
   readonly named: readonly ModuleKey[];
   /** Time by the database, in unix seconds. */
   readonly nowS: number;
+  /**
+   * False: others have written leases since the wishes were made. Nobody is taken out then: with theirs
+   * it may be too many.
+   *
+   * @default {true}
+   */
+  readonly isCurrent?: boolean;
 }
 
 interface Draft {
@@ -142,7 +154,7 @@ export function planLeases(ground: LeaseGround, wishes: readonly LeaseWish[]): L
     const draft = drafts.get(id) ?? { stored, route, row: absorb(stored, route) };
     drafts.set(id, draft);
     const key = moduleId(wish.node.modId, wish.node.cmdId);
-    const result = grant(draft, wish, modules.has(key), ground.nowS);
+    const result = grant(draft, wish, modules.has(key), ground);
     if (result === "done" && wish.op === "register") modules.add(key);
     return { result, row: draft.row };
   });
@@ -173,12 +185,18 @@ function absorb(stored: LeaseRow | undefined, route: RouteRow | undefined): Leas
   return { ...stored, written: { weight, zone, state }, hand };
 }
 
-function grant(draft: Draft, wish: LeaseWish, hasModule: boolean, nowS: number): LeaseResult {
+function grant(
+  draft: Draft,
+  wish: LeaseWish,
+  hasModule: boolean,
+  { nowS, isCurrent = true }: LeaseGround,
+): LeaseResult {
   const { row } = draft;
   const isForeign = wish.owner !== undefined && row !== undefined && isHeld(row) &&
     row.owner !== wish.owner;
   if (isForeign) return "foreign";
   if (wish.op === "register") return register(draft, wish, hasModule, nowS);
+  if (wish.op === "restore") return restore(draft, wish.row);
   if (wish.op === "look") return row === undefined ? "unknown" : "done";
   if (row === undefined) return "unknown";
   if (wish.op === "free") {
@@ -187,6 +205,7 @@ function grant(draft: Draft, wish: LeaseWish, hasModule: boolean, nowS: number):
   }
   if (!isHeld(row)) return "unknown";
   if (wish.op !== "end" && wish.incarnation !== row.incarnation) return "superseded";
+  if (!isCurrent && (wish.op === "doubt" || wish.op === "expire")) return "not-held";
   return step(draft, row, wish);
 }
 
@@ -194,7 +213,7 @@ function grant(draft: Draft, wish: LeaseWish, hasModule: boolean, nowS: number):
 function step(
   draft: Draft,
   row: LeaseRow,
-  wish: Exclude<LeaseWish, { readonly op: "register" | "look" | "free" }>,
+  wish: Exclude<LeaseWish, { readonly op: "register" | "restore" | "look" | "free" }>,
 ): LeaseResult {
   switch (wish.op) {
     case "renew":
@@ -217,7 +236,8 @@ function step(
       return "done";
     case "expire":
       if (row.holder !== wish.holder) return "not-held";
-      draft.row = { ...row, phase: "gone", holder: 0 };
+      // With who says so: others count it as a loss, and not who left by itself.
+      draft.row = { ...row, phase: "gone" };
       return "done";
     case "check":
       if (row.holder !== wish.holder) return "not-held";
@@ -255,6 +275,15 @@ function register(
     written: row?.written,
     hand: row?.hand ?? {},
   };
+  return "done";
+}
+
+/** As it is heard, if the database has none that came after it; what an operator did there stays. */
+function restore(draft: Draft, known: LeaseRow): LeaseResult {
+  const { row } = draft;
+  const isOther = row !== undefined && row.incarnation !== known.incarnation;
+  if (isOther && isHeld(row) && row.sinceS >= known.sinceS) return "superseded";
+  draft.row = { ...known, written: row?.written, hand: row?.hand ?? {} };
   return "done";
 }
 

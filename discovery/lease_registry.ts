@@ -38,6 +38,8 @@ const PAGE_ROWS = 5_000;
 const BEAT_MS = 2_000;
 /** Between two looks for leases that may be forgotten. */
 const PRUNE_MS = 600_000;
+/** A loss that others write before is judged anew so many times; then it goes without. */
+const LATE_MAX = 5;
 /** Modules whose routes are compared at each look, in turn, whether or not anything was said of them. */
 const ROUND_MODULES = 20;
 
@@ -91,6 +93,10 @@ export class LeaseRegistry {
   #stopped = false;
   #loaded = false;
   #seq = 0;
+  /** The last change of leases of a database that was set back, until everything was read again. */
+  #setBackTo: number | undefined;
+  /** How often in a row others had written before a loss was. */
+  #lateCount = 0;
   #changeIdMax = 0;
   #ownVersions: number[] = [];
   /** Modules in the order in which their routes are compared. */
@@ -274,13 +280,18 @@ export class LeaseRegistry {
 
   async #poll(): Promise<void> {
     const { store, table } = this.#options;
+    const setBackTo = this.#setBackTo;
+    if (setBackTo !== undefined) this.#seq = 0;
+    const all = new Map<string, LeaseRow>();
     for (;;) {
       const page = await store.leases.since(this.#seq, PAGE_ROWS);
-      table.apply(page.rows);
+      if (setBackTo === undefined) table.apply(page.rows);
+      else for (const row of page.rows) all.set(nodeId(row), row);
       for (const row of page.rows) this.#noteRound(row);
       this.#seq = page.seq;
       if (!page.isCut) break;
     }
+    if (setBackTo !== undefined) await this.#restore(all, setBackTo);
     this.#loaded = true;
     const ownVersions = this.#ownVersions;
     const { changeIdMax, modules } = await store.leases.foreignChanges(
@@ -292,6 +303,22 @@ export class LeaseRegistry {
     this.#changeIdMax = changeIdMax;
     await this.#compare(isFirst ? [] : modules);
     await this.#tellGuard();
+  }
+
+  /** Writes again what is heard here, and is not in a database that was set back. */
+  async #restore(stored: ReadonlyMap<string, LeaseRow>, setBackTo: number): Promise<void> {
+    const { table } = this.#options;
+    // Rows may say more than the number of the last change does: they are just read again.
+    this.#seq = Math.min(this.#seq, setBackTo);
+    const wishes = table.setBack(stored);
+    for (let at = 0; at < wishes.length; at += LEASE_BATCH_MAX) {
+      const outcomes = await this.#carryOut(wishes.slice(at, at + LEASE_BATCH_MAX));
+      if (outcomes === undefined) return;
+      for (const { result, row } of outcomes) {
+        if (result !== "done" && row !== undefined) table.apply([row]);
+      }
+    }
+    this.#setBackTo = undefined;
   }
 
   /** Looks what others did to the routes of leases: in modules that changed, and some in turn. */
@@ -346,7 +373,7 @@ export class LeaseRegistry {
       ...this.#wishesOfTime(LEASE_BATCH_MAX - requests.length),
     ];
     if (wishes.length === 0) return false;
-    let outcomes: readonly LeaseOutcome[];
+    let outcomes: readonly LeaseOutcome[] | undefined;
     try {
       outcomes = await this.#carryOut(wishes);
     } catch (error) {
@@ -354,6 +381,7 @@ export class LeaseRegistry {
       await this.#writeSingly(requests);
       return true;
     }
+    if (outcomes === undefined) return true;
     this.#requests = this.#requests.slice(requests.length);
     requests.forEach(({ wish, resolve }, index) => {
       const { result, row } = outcomes[index];
@@ -380,8 +408,9 @@ export class LeaseRegistry {
   async #writeSingly(requests: readonly Request[]): Promise<void> {
     for (const request of requests) {
       try {
-        const [outcome] = await this.#carryOut([request.wish]);
-        request.resolve(outcome);
+        const outcomes = await this.#carryOut([request.wish]);
+        if (outcomes === undefined) return;
+        request.resolve(outcomes[0]);
       } catch (error) {
         if (error instanceof StoreError && error.transient) throw error;
         request.reject(error);
@@ -390,7 +419,24 @@ export class LeaseRegistry {
     }
   }
 
-  async #carryOut(wishes: readonly LeaseWish[]): Promise<readonly LeaseOutcome[]> {
+  /** A number of a change went back: the database was set back, and everything is read again. */
+  #noteSetBack(): undefined {
+    this.#options.log.warn("The database was set back: leases that are heard here are written again");
+    this.#dueMs.poll = 0;
+    return undefined;
+  }
+
+  /** Others wrote between the last look and a loss: it is judged again after the next look, at once. */
+  #noteLate({ outcomes }: LeasePlan, wishes: readonly LeaseWish[]): void {
+    const isLate = wishes.some(({ op }, index) =>
+      (op === "doubt" || op === "expire") && outcomes[index].result === "not-held"
+    );
+    this.#lateCount = isLate ? this.#lateCount + 1 : 0;
+    if (isLate) this.#dueMs.poll = 0;
+  }
+
+  /** @returns undefined where nothing was judged, as everything must be read first. */
+  async #carryOut(wishes: readonly LeaseWish[]): Promise<readonly LeaseOutcome[] | undefined> {
     const { notify, table, store, watched } = this.#options;
     let plan: LeasePlan | undefined;
     const { seq, versions, changed } = await changeLeases(
@@ -398,7 +444,13 @@ export class LeaseRegistry {
       AUDIT_NAME,
       wishes.map(({ node }) => node),
       (stored) => {
+        if (stored.seq < this.#seq) {
+          this.#setBackTo = stored.seq;
+          plan = undefined;
+          return { leases: [], routes: [], summary: "" };
+        }
         plan = planLeases({
+          isCurrent: stored.seq === this.#seq || this.#lateCount >= LATE_MAX,
           leases: stored.leases,
           routes: stored.modules.flatMap(({ nodes }) => nodes),
           named: [
@@ -410,14 +462,13 @@ export class LeaseRegistry {
         return { leases: plan.leases, routes: plan.routes, summary: stepsSummary(plan.steps) };
       },
     );
-    if (plan === undefined) throw new Error("Leases were not judged");
+    if (plan === undefined) return this.#noteSetBack();
+    this.#noteLate(plan, wishes);
     table.apply(plan.leases);
     for (const row of plan.leases) this.#noteRound(row);
     // Nobody else wrote in between, so there is nothing to be read; where nothing was written here, the
-    // number is that of somebody else. One that went back is that of a database that was set back:
-    // then everything is read again.
+    // number is that of somebody else.
     if (plan.leases.length > 0 && seq === this.#seq + 1) this.#seq = seq;
-    else if (seq < this.#seq) this.#seq = 0;
     this.#ownVersions.push(...versions);
     for (const { modId, cmdId } of changed) {
       const isWatched = watched.some((one) => one.modId === modId && one.cmdId === cmdId);

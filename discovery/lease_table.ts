@@ -179,6 +179,28 @@ export class LeaseTable {
   }
 
   /**
+   * The database was set back: takes in all that it has now, but for nodes that are heard here and are
+   * not there, or as they were before.
+   *
+   * @returns what is to be written of those, once more if it fails.
+   */
+  setBack(stored: ReadonlyMap<string, LeaseRow>): (LeaseWish & { readonly op: "restore" })[] {
+    const wishes: (LeaseWish & { readonly op: "restore" })[] = [];
+    const kept = new Set<string>();
+    for (const lease of [...this.#leases.values()]) {
+      const row = stored.get(lease.id);
+      if (this.#isHeardHere(lease) && isSetBack(lease.row, row)) {
+        wishes.push({ op: "restore", node: lease.row, row: lease.row });
+        kept.add(lease.id);
+      } else if (row === undefined) {
+        this.#forget(lease, { ...lease.row, phase: "gone" });
+      }
+    }
+    this.apply([...stored.values()].filter((row) => !kept.has(nodeId(row))));
+    return wishes;
+  }
+
+  /**
    * The database was away for a while and is back: whose time is over has a full one again. Another
    * discovery that hears them could not say so meanwhile, and both write now.
    */
@@ -251,9 +273,19 @@ export class LeaseTable {
     return new Set([...this.#leases.values()].map(({ row }) => row.holder));
   }
 
+  #isHeardHere(lease: Lease): boolean {
+    const { holder, ttlMs } = lease.row;
+    const isInTime = ttlMs === NO_TTL || lease.endMs > this.#options.time.nowMs();
+    return holder === this.#options.holder && isInTime;
+  }
+
   #applyOne(row: LeaseRow): void {
     const id = nodeId(row);
     const known = this.#leases.get(id);
+    const { guard, time, holder: own } = this.#options;
+    if (known?.row.phase === "live" && isLostElsewhere(row, own)) {
+      guard.lostElsewhere(row, id, time.nowMs());
+    }
     if (!isHeld(row)) {
       if (known !== undefined) this.#forget(known, row);
       return;
@@ -364,6 +396,20 @@ export class LeaseTable {
     if (this.#lost.has(lease) && lease.keeper === undefined) return true;
     return this.#overdue.has(lease) && lease.endMs <= this.#options.time.nowMs();
   }
+}
+
+/** Another discovery has lost it, which may be cut off from its nodes as this one is. */
+function isLostElsewhere({ phase, holder }: LeaseRow, own: number): boolean {
+  return holder !== own && holder !== 0 && (phase === "doubt" || phase === "gone");
+}
+
+/** The database has an older state of a node than is known here. */
+function isSetBack(known: LeaseRow, stored: LeaseRow | undefined): boolean {
+  if (stored === undefined) return true;
+  if (stored.incarnation !== known.incarnation) return stored.sinceS < known.sinceS;
+  return stored.phase !== known.phase || stored.ttlMs !== known.ttlMs ||
+    stored.weight !== known.weight || stored.zone !== known.zone || stored.note !== known.note ||
+    stored.check !== known.check;
 }
 
 function unbind(lease: Lease): void {

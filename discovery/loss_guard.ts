@@ -82,7 +82,10 @@ class Losses {
   }
 }
 
-/** One for each discovery: it judges what this one hears. Nodes held are asked about again. */
+/**
+ * One for each discovery: it judges what this one hears, beside what all others have lost. Nodes held are
+ * asked about again.
+ */
 export class LossGuard {
   #settings: LossGuardSettings;
   readonly #lost = new Map<ModuleId, Losses>();
@@ -106,6 +109,15 @@ export class LossGuard {
   /** Somebody says that the losses of a module are real: they go, until none is held any more. */
   confirm(module: ModuleKey): void {
     this.#confirmed.add(moduleId(module.modId, module.cmdId));
+  }
+
+  /**
+   * Another discovery has lost a node. So two that are cut off from their nodes at once do not let a share
+   * go each.
+   */
+  lostElsewhere(module: ModuleKey, id: string, nowMs: number): void {
+    this.#losses(module).add(id, nowMs);
+    this.#allLost.add(id, nowMs);
   }
 
   /** A node is back, or went of its own will: it is no loss. */

@@ -51,7 +51,7 @@ export interface OperatorHand {
 export interface LeaseRow extends NodeKey {
   /** Tells one registration of the node from the next; by chance, from 1 to 2^52. */
   readonly incarnation: number;
-  /** The discovery that hears this node; 0: none. */
+  /** The discovery that hears this node, or found that its time was over; 0: none. */
   readonly holder: number;
   readonly phase: LeasePhase;
   /** {@linkcode LEASE_TTL_MS_MIN} to {@linkcode LEASE_TTL_MS_MAX}, or {@linkcode NO_TTL}. */

@@ -182,7 +182,7 @@ export function* changeLeasesScript(
   const lacking = modules.filter(({ nodes }) => nodes.length === 0);
   const registered = [...leases, ...yield* registeredScript(lacking)];
   const { nowS } = locked;
-  const edits = wish.decide({ leases, modules, registered, nowS });
+  const edits = wish.decide({ leases, modules, registered, nowS, seq: lastSeq });
   const changed: ModuleKey[] = [];
   const versions: number[] = [];
   if (edits.routes.length > 0) {

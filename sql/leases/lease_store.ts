@@ -15,6 +15,8 @@ export interface StoredLeases {
   readonly registered: readonly ModuleKey[];
   /** Time by the database, in unix seconds. */
   readonly nowS: number;
+  /** Number of the last change of leases. */
+  readonly seq: number;
 }
 
 /** What is to be written. */

@@ -234,7 +234,7 @@ export class FaultPlan {
 
   /** The routes are set back to a backup, and after a while an operator says that they count. */
   #setBack(): void {
-    const { database } = this.#world;
+    const { database, rng } = this.#world;
     if (this.#wasSetBack || this.#cast.isHandIdle) return;
     this.#wasSetBack = true;
     this.#cast.isHandIdle = true;
@@ -243,7 +243,8 @@ export class FaultPlan {
     this.#isHeld = true;
     this.#after(SET_BACK_BEFORE_MS, () => {
       this.#isHeld = false;
-      if (this.#isOver || !database.restore([REGISTERED])) {
+      const kept = rng.next() < 0.5 ? [REGISTERED] : [];
+      if (this.#isOver || !database.restore(kept)) {
         return void (this.#cast.isHandIdle = false);
       }
       this.#healAfter(SET_BACK_MS, SET_BACK_MS + 10_000, () => {

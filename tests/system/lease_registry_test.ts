@@ -9,6 +9,7 @@ import { LeaseRegistry } from "../../discovery/lease_registry.ts";
 import { LeaseTable } from "../../discovery/lease_table.ts";
 import { LossGuard } from "../../discovery/loss_guard.ts";
 import type { LeaseRow } from "../../model/lease.ts";
+import type { NodeKey } from "../../model/node.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
@@ -43,10 +44,15 @@ class Discovery {
     this.registry.start();
   }
 
-  register(previous = 0): Promise<{ readonly result: string; readonly row: LeaseRow | undefined }> {
+  register(
+    previous = 0,
+    node: NodeKey = NODE,
+    incarnation = 7,
+    ttlMs = SPEC.ttlMs,
+  ): Promise<{ readonly result: string; readonly row: LeaseRow | undefined }> {
     const wish: LeaseWish = {
-      ...{ op: "register", node: NODE, spec: SPEC, previous, holder: this.holder },
-      ...{ incarnation: 7, makesModule: true },
+      ...{ op: "register", node, spec: { ...SPEC, ttlMs }, previous, holder: this.holder },
+      ...{ incarnation, makesModule: true },
     };
     return this.registry.ask(wish);
   }
@@ -105,6 +111,79 @@ test("a node that asks again while the database is away does not expire with its
       await pass(1_500);
       assert.equal((await again).result, "done");
       assert.deepEqual(ends.filter((phase) => phase !== "live"), []);
+    },
+    database,
+    clock,
+  );
+});
+
+test("two discoveries that are cut off at once let no more nodes go than one alone", async () => {
+  for (const isSilent of [true, false]) {
+    const clock = new ManualClock();
+    const database = new SimDatabase(clock, new Map());
+    await withTwo(
+      async (one, other, pass) => {
+        const keepers = [one, other].map(({ table }) => table.openKeeper());
+        const beat = (): void => {
+          for (const [at, { table }] of [one, other].entries()) table.heardKeeper(keepers[at]);
+        };
+        for (let index = 0; index < 10; index++) {
+          const discovery = [one, other][index % 2];
+          const node = { ...NODE, ip: NODE.ip + index };
+          void discovery.register(0, node, 100 + index);
+          await pass(100);
+          discovery.table.heard(node, 100 + index, keepers[index % 2]);
+          beat();
+        }
+        await pass(1_100);
+        beat();
+        // Heard no more, or known to be cut off, in the same moment.
+        if (!isSilent) for (const [at, { table }] of [one, other].entries()) table.lose(keepers[at]);
+        await pass(10_000);
+        const live = [...database.leases.values()].filter(({ row }) => row.phase === "live");
+        assert.ok(live.length >= 5, `${live.length} of 10 stay, ${isSilent ? "silent" : "cut off"}`);
+        const held = [one, other].filter(({ registry }) => registry.stats().leases_held_back > 0);
+        assert.ok(held.length > 0, "which is said");
+      },
+      database,
+      clock,
+    );
+  }
+});
+
+test("a database that was set back has its nodes again, as they are heard", async () => {
+  const clock = new ManualClock();
+  const database = new SimDatabase(clock, new Map());
+  await withTwo(
+    async (one, other, pass) => {
+      const nodes = [0, 1, 2, 3].map((index) => ({ ...NODE, ip: NODE.ip + index }));
+      const [same, anew, late, elsewhere] = nodes;
+      const enter = async (by: Discovery, node: NodeKey, incarnation: number): Promise<void> => {
+        void by.register(0, node, incarnation, 60_000);
+        await pass(1_100);
+        by.table.heard(node, incarnation, by.table.openKeeper());
+      };
+      for (const node of [same, anew]) await enter(one, node, 7);
+      const backup = new Map(database.leases);
+      const { leaseSeq } = database;
+      await enter(one, anew, 8);
+      await enter(one, late, 9);
+      await enter(other, elsewhere, 10);
+      database.leases.clear();
+      for (const [id, lease] of backup) database.leases.set(id, lease);
+      database.leaseSeq = leaseSeq;
+      const change = { isReady: false };
+      const asked = one.registry.ask({ op: "change", node: anew, incarnation: 8, change });
+      void other.registry.ask({ op: "look", node: elsewhere });
+      await pass(1_500);
+      assert.equal((await asked).result, "done", "it is not told that another program is there");
+      const found = nodes.map((node) => {
+        const row = [...database.leases.values()].find(({ row: { ip } }) => ip === node.ip)?.row;
+        return `${row?.incarnation} ${row?.phase} ${row?.holder}`;
+      });
+      assert.deepEqual(found, ["7 live 1", "8 drain 1", "9 live 1", "10 live 2"]);
+      assert.equal(one.table.get(elsewhere)?.row.incarnation, 10);
+      assert.equal(other.table.get(anew)?.row.incarnation, 8);
     },
     database,
     clock,

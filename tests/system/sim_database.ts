@@ -95,6 +95,13 @@ export interface StoredLease {
   readonly seq: number;
 }
 
+/** All of a moment but results. */
+interface Backup {
+  readonly state: RouteState;
+  readonly leases: ReadonlyMap<string, StoredLease>;
+  readonly leaseSeq: number;
+}
+
 /** See the file's first line. */
 export class SimDatabase {
   readonly servers: RouteState[];
@@ -109,7 +116,7 @@ export class SimDatabase {
   readonly #clock: ManualClock;
   readonly #known = new Map<number, KnownRoute[]>();
   #changeId = 0;
-  #backup: RouteState | undefined;
+  #backup: Backup | undefined;
   /** Told of each change of a lease. */
   onLease: (row: LeaseRow, before: LeaseRow | undefined) => void = () => {};
 
@@ -173,18 +180,24 @@ export class SimDatabase {
   }
 
   backUp(): void {
-    this.#backup = this.state;
+    const { state, leaseSeq } = this;
+    this.#backup = { state, leaseSeq, leases: new Map(this.leases) };
   }
 
   /**
-   * Routes as the backup has them, in every server; edits go on from there. Those of leases stay as they
-   * are, as leases do.
+   * Routes as the backup has them, in every server; edits go on from there.
    *
-   * @param kept Modules of leases.
+   * @param kept Modules of leases, which stay as they are, as leases do; none: leases are set back as well.
    */
   restore(kept: readonly number[]): boolean {
-    const backup = this.#backup;
-    if (backup === undefined || backup.version === this.state.version) return false;
+    if (this.#backup === undefined) return false;
+    const { state: backup, leases, leaseSeq } = this.#backup;
+    if (backup.version === this.state.version) return false;
+    if (kept.length === 0) {
+      this.leases.clear();
+      for (const [id, lease] of leases) this.leases.set(id, lease);
+      this.leaseSeq = leaseSeq;
+    }
     const routes = new Map(backup.routes);
     const modules = new Map(backup.modules);
     for (const modId of kept) {

@@ -91,7 +91,8 @@ export class SimStore {
       this.#call(() => {
         const later = [...this.database.leases.values()].filter((one) => one.seq > seq)
           .sort((one, other) => one.seq - other.seq).slice(0, limit);
-        return { rows: later.map(({ row }) => row), seq: this.database.leaseSeq, isCut: false };
+        const last = later.reduce((most, one) => Math.max(most, one.seq), seq);
+        return { rows: later.map(({ row }) => row), seq: last, isCut: false };
       }),
     foreignChanges: (
       after: number,
@@ -219,7 +220,8 @@ export class SimStore {
       keys.flatMap(({ modId }) => rows.get(modId) ?? []),
     );
     const registered = uniqueModules(leases);
-    const edits = wish.decide({ leases, modules, registered, nowS: database.nowS });
+    const { nowS, leaseSeq: seq } = database;
+    const edits = wish.decide({ leases, modules, registered, nowS, seq });
     const changed = uniqueModules(edits.routes);
     const versions = changed.map(({ modId }) => {
       const own = edits.routes.filter((edit) => edit.modId === modId);
