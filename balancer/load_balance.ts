@@ -38,8 +38,18 @@ import type { TurnTable } from "./picking/turn_table.ts";
 import { addressId, type RouteNode, takesCalls, WEIGHT_DEFAULT } from "../model/node.ts";
 import { RetCode } from "../proto/message_ids.ts";
 
+type NodeTotals = Pick<Host, "succTotal" | "errTotal" | "timedTotal" | "timeMsTotal">;
+
+/** Nodes of a module that left its route whose totals are kept; beyond it the first that left are forgotten. */
+export const DEPARTED_NODES_MAX = 1_000;
+
 /** One module. Synchronous, without a clock of its own: times are arguments. */
 export class LoadBalance extends ModuleState {
+  /** Totals of nodes that have left, for when they return; made when one leaves. */
+  #departed: Map<number, NodeTotals> | undefined = undefined;
+  /** The same of nodes that have returned: outside they go on from there. */
+  readonly #returned = new Map<number, NodeTotals>();
+
   /**
    * A health check says that a node is well, or that it is not: it is taken back, put out, or kept
    * out for another overload_timeout. Calls go on being judged.
@@ -226,7 +236,8 @@ export class LoadBalance extends ModuleState {
 
   /**
    * Takes a new route: nodes kept by it keep their counters and their place, new ones join those
-   * in use, the others are dropped with all that was known of them. Duplicates count once.
+   * in use, the others are dropped with all that was known of them; what is reported of them goes on when
+   * they return. Duplicates count once.
    */
   update(nodes: readonly RouteNode[], nowMs: number): RouteUpdate {
     const { hosts, context } = this;
@@ -263,6 +274,7 @@ export class LoadBalance extends ModuleState {
     const host = new Host(node.ip >>> 0, node.port, this, nowMs);
     const { weight = WEIGHT_DEFAULT, zone = "", state = "on" } = node;
     resetIdle(host, this.rules);
+    this.#goOn(key);
     this.hosts.set(key, host);
     this.finder.forget();
     this.fitStatistics(host);
@@ -299,8 +311,37 @@ export class LoadBalance extends ModuleState {
     this.changed();
   }
 
+  /** Outside are sums that only grow: with those of a new node some calls would be taken for old ones. */
+  #goOn(key: number): void {
+    const before = this.#departed?.get(key);
+    if (before === undefined) return;
+    this.#returned.set(key, before);
+    this.#departed?.delete(key);
+  }
+
+  #noteTotals(key: number, host: Host): void {
+    const totals = totalsTogether(host, this.#returned.get(key));
+    this.#returned.delete(key);
+    if (totals.succTotal + totals.errTotal === 0) return;
+    const departed = this.#departed ??= new Map<number, NodeTotals>();
+    if (departed.size >= DEPARTED_NODES_MAX) {
+      const [[oldest]] = departed;
+      departed.delete(oldest);
+    }
+    departed.set(key, totals);
+  }
+
+  /** Totals as they are outside: also of a node that has left since it was called. */
+  #totalsOf(host: Host): NodeTotals {
+    const key = addressId(host.ip, host.port);
+    const returned = this.#returned.get(key);
+    if (this.hosts.get(key) === host) return totalsTogether(host, returned);
+    return returned ?? this.#departed?.get(key) ?? host;
+  }
+
   #drop(key: number, host: Host): void {
     const { memoryIfAny } = this;
+    this.#noteTotals(key, host);
     this.hosts.delete(key);
     this.finder.forget();
     this.take(host);
@@ -338,7 +379,10 @@ export class LoadBalance extends ModuleState {
     this.dirty = [];
     this.reportedAtMs = nowMs;
     // A node that is held takes its calls as before: only one that is out is overload outside.
-    return hosts.map((host) => hostResultOf(host, host.overload));
+    const hasLeft = this.#departed !== undefined;
+    return hosts.map((host) =>
+      hostResultOf(host, host.overload, hasLeft ? this.#totalsOf(host) : host)
+    );
   }
 
   /** The nodes as they are now, those in use first, each list from its head. */
@@ -378,9 +422,19 @@ class TurnMoves {
   }
 }
 
+function totalsTogether(one: NodeTotals, other: NodeTotals | undefined): NodeTotals {
+  return {
+    succTotal: one.succTotal + (other?.succTotal ?? 0),
+    errTotal: one.errTotal + (other?.errTotal ?? 0),
+    timedTotal: one.timedTotal + (other?.timedTotal ?? 0),
+    timeMsTotal: one.timeMsTotal + (other?.timeMsTotal ?? 0),
+  };
+}
+
 /** What is to be reported of a node; the next report without a call in between is one of a state. */
-function hostResultOf(host: Host, overload: boolean): HostResult {
-  const { ip, port, succTotal, errTotal, timedTotal, timeMsTotal } = host;
+function hostResultOf(host: Host, overload: boolean, totals: NodeTotals): HostResult {
+  const { ip, port } = host;
+  const { succTotal, errTotal, timedTotal, timeMsTotal } = totals;
   const { reportSucc: succ, reportErr: err } = host;
   host.dirty = false;
   host.reportSucc = 0;

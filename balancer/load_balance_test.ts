@@ -5,7 +5,7 @@ import { RetCode } from "../proto/message_ids.ts";
 import { describeStateChange, type StateChange } from "./balance_records.ts";
 import { defaultBalanceSettings } from "./detection/balance_settings.ts";
 import { ActiveHosts, type Host } from "./host.ts";
-import { LoadBalance } from "./load_balance.ts";
+import { DEPARTED_NODES_MAX, LoadBalance } from "./load_balance.ts";
 import type { BalanceSettings } from "./mod.ts";
 import { TIME_UNKNOWN_MS } from "./detection/call_outcome.ts";
 import { OutHosts } from "./detection/out_hosts.ts";
@@ -390,4 +390,31 @@ test("with overload nodes exactly one pick in probe_num + 1 probes, and they tak
       },
     ),
   );
+});
+
+test("what is reported of a node goes on when it returns to the route, of so many that left", () => {
+  const { module } = makeModule({}, DEPARTED_NODES_MAX + 2);
+  const all = nodes(...Array.from({ length: DEPARTED_NODES_MAX + 1 }, (_, index) => index + 1));
+  module.update(all, 0);
+  for (const { ip, port } of all) module.report(ip, port, 0, 7, 1);
+  module.report(2, 80, 1, 0, 2);
+  module.takeResults(3);
+  const totals = (ip: number): number[][] =>
+    module.takeResults(7).filter((one) => one.ip === ip)
+      .map((one) => [one.succTotal, one.errTotal, one.timedTotal, one.timeMsTotal]);
+  module.report(2, 80, 0, 7, 3);
+  module.update(nodes(5000), 4);
+  assert.deepEqual(totals(2), [[2, 1, 3, 14]], "what was not reported when it left");
+  module.update(all, 5);
+  assert.equal(hostOf(module, 2).succTotal, 0, "here nothing is known of it");
+  module.report(2, 80, 0, 7, 6);
+  module.report(1, 80, 0, 7, 6);
+  module.update(nodes(5000), 6);
+  module.update(all, 6);
+  module.report(2, 80, 1, 7, 6);
+  assert.deepEqual(totals(2), [[3, 1, 4, 21], [3, 2, 5, 28]], "before it left again, and since");
+  module.update(nodes(1), 8);
+  module.update(nodes(1, 3), 9);
+  module.report(1, 80, 0, 7, 9);
+  assert.deepEqual(totals(1), [[1, 0, 1, 7]], "of the first that left all before was forgotten");
 });

@@ -72,8 +72,6 @@ export class AgentProcess extends SimProcess {
   isQuiet = false;
   /** Calls that this run has made to nodes that were still there when it told of them. */
   made: CountedCalls = { succ: 0, err: 0, refused: 0 };
-  /** The same by address of the node. */
-  readonly callsTo = new Map<number, number>();
   #runs = 0;
   #cache: readonly PackedRoute[] = [];
   #intake: RouteIntake | undefined;
@@ -113,7 +111,6 @@ export class AgentProcess extends SimProcess {
     const { clock, rng } = parts;
     this.#runs++;
     this.made = { succ: 0, err: 0, refused: 0 };
-    this.callsTo.clear();
     const settings = readSettings(agentSettings, {});
     let cacheTimer: Timer | undefined;
     const intake = new RouteIntake({
@@ -272,7 +269,6 @@ export class AgentProcess extends SimProcess {
       const isThere = this.routeOf(modId)?.ips.includes(node.ip) === true;
       if (isThere && outcome === 0) this.made.succ++;
       else if (isThere) this.made.err++;
-      if (isThere) this.callsTo.set(node.ip, 1 + (this.callsTo.get(node.ip) ?? 0));
       server.ask(frameReportRequest({
         ...{ modId, cmdId: 1, host: node, retcode: outcome, timecostMs: tookMs },
       }));

@@ -26,6 +26,8 @@ const ROUTE_NODES_MAX = 6;
 
 const EDIT_PAUSE_MS = 6_000;
 const HAND_PAUSE_MS = 15_000;
+/** The editor gives none from here on: no two edits leave the same route. */
+const HAND_WEIGHT = 2_000;
 
 /** A node of a module that somebody edits. */
 export function routeRow(modId: number, index: number, weight = 100): RouteRow {
@@ -94,7 +96,7 @@ export class Cast {
   readonly world: SimWorld;
   /** The hand that writes SQL rests. */
   isHandIdle = false;
-  #handWeight = 100;
+  #handWeight = 0;
 
   constructor(world: SimWorld, watch: AgentWatch) {
     this.world = world;
@@ -149,13 +151,13 @@ export class Cast {
     });
   }
 
-  /** One weight changes, and nobody says that it is meant. */
-  editByHand(): void {
+  /** One weight changes, and nobody says that it is meant; in the editor's module as well. */
+  editByHand(modId = this.world.rng.next() < 0.5 ? EDITED : BY_HAND): void {
     const { database, rng } = this.world;
-    const rows = database.rows(BY_HAND);
+    const rows = database.rows(modId);
     const at = nextInt(rng, rows.length);
-    const weight = ++this.#handWeight;
+    const weight = HAND_WEIGHT + ++this.#handWeight;
     const edited = rows.map((row, index) => index === at ? { ...row, weight } : row);
-    database.setRoute(BY_HAND, edited, false);
+    database.setRoute(modId, edited, false);
   }
 }

@@ -35,10 +35,6 @@ export class Rules implements AgentWatch {
   readonly #places = new Map<string, number>();
   /** Calls that each run of an agent has made, by the address in its reports. */
   readonly #made = new Map<number, CountedCalls>();
-  /** Nodes that a run of an agent has had in its routes, and whether they are there now. */
-  readonly #nodes = new Map<string, boolean>();
-  /** Calls that may be missing, by run: see {@linkcode Rules.lookAtCounts}. */
-  readonly #maybeShort = new Map<number, number>();
   /** When two processes last could not hear each other. */
   readonly #apartMs = new Map<string, number>();
   readonly #sickUntilMs = new Map<number, number>();
@@ -83,7 +79,6 @@ export class Rules implements AgentWatch {
       return this.#broken(`${agent.name} took ${what} of module ${modId}: ${text}`);
     }
     this.#places.set(placeOf(agent, modId), at);
-    this.#noteNodes(agent, modId);
     if (known[at].onCount === 0) this.#broken(`${agent.name} took an empty route of ${modId}`);
   }
 
@@ -149,17 +144,13 @@ export class Rules implements AgentWatch {
     if (live !== NODES) this.#broken(`${live} of ${NODES} registered nodes get calls in the end`);
   }
 
-  /**
-   * The same, and nobody has called for a while. What an agent counts of a node begins anew when it
-   * comes back into a route; when it soon has more than before, that is taken for a part of it.
-   */
+  /** The same, and nobody has called for a while. */
   lookAtCounts(): void {
     for (const { callerIp, made, name } of this.cast.agents) {
       const counted = this.#world.database.results.byCaller.get(callerIp);
       // Callers that are refused while a route is awaited are in no report.
       for (const kind of ["succ", "err"] as const) {
-        const least = made[kind] - (this.#maybeShort.get(callerIp) ?? 0);
-        if ((counted?.[kind] ?? 0) >= least && (counted?.[kind] ?? 0) <= made[kind]) continue;
+        if ((counted?.[kind] ?? 0) === made[kind]) continue;
         this.#broken(
           `Calls of ${name} in the history: ${kind} ${counted?.[kind] ?? 0} of ${made[kind]}`,
         );
@@ -170,21 +161,6 @@ export class Rules implements AgentWatch {
   get cast(): Cast {
     if (this.#cast === undefined) throw new Error("There is nobody to watch");
     return this.#cast;
-  }
-
-  #noteNodes(agent: AgentProcess, modId: number): void {
-    const prefix = `${agent.callerIp} ${modId} `;
-    const here = new Set([...agent.routeOf(modId)?.ips ?? []].map((ip) => prefix + ip));
-    for (const [key, wasHere] of this.#nodes) {
-      if (key.startsWith(prefix) && wasHere && !here.has(key)) this.#nodes.set(key, false);
-    }
-    for (const key of here) {
-      if (this.#nodes.get(key) === false) {
-        const calls = agent.callsTo.get(Number(key.slice(prefix.length))) ?? 0;
-        this.#maybeShort.set(agent.callerIp, (this.#maybeShort.get(agent.callerIp) ?? 0) + calls);
-      }
-      this.#nodes.set(key, true);
-    }
   }
 
   #broken(rule: string): void {

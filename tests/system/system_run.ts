@@ -6,7 +6,7 @@ import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { nextInt, seededRng } from "../../reactor/time/rng.ts";
 import { type Logger, silentLogger } from "../../reactor/log.ts";
 import { SimNetwork } from "../../session/testing/sim_network.ts";
-import { Cast, firstRoutes } from "./cast.ts";
+import { BY_HAND, Cast, firstRoutes } from "./cast.ts";
 import { FaultPlan } from "./faults.ts";
 import type { PlantedBug } from "./planted_bugs.ts";
 import { Rules } from "./rules.ts";
@@ -127,7 +127,7 @@ class Run {
     this.#cast.isHandIdle = true;
     await this.#pass(WARM_UP_MS);
     if (!this.#isOver) void editor.edit().catch((error) => this.#note(messageOf(error)));
-    this.#cast.editByHand();
+    this.#cast.editByHand(BY_HAND);
     await this.#pass(EDIT_MS);
     if (!this.#isOver) this.#rules.lookAtEnd();
     for (const agent of agents) agent.isQuiet = true;
