@@ -10,15 +10,17 @@ import { svgDocument, text } from "../sim/svg.ts";
 import { startMariaDb } from "./support/mariadb.ts";
 import { withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
-import { noZonesReason, type Zone, ZoneLab, ZONES } from "./support/zone_lab.ts";
+import { OneServer } from "./support/zone_database.ts";
+import { noZonesReason, ZoneLab } from "./support/zone_lab.ts";
+import { type Zone, ZONES } from "./support/zone_network.ts";
 
 /** What is done, in this order; each lasts as long. */
 const STEPS: readonly { readonly what: string; readonly act: (lab: ZoneLab) => void }[] = [
   { what: "at rest", act: () => {} },
-  { what: "west cut off, one way", act: (lab) => lab.cut("west", "in") },
-  { what: "healed", act: (lab) => lab.heal("west") },
-  { what: "west cut off", act: (lab) => lab.cut("west", "both") },
-  { what: "healed", act: (lab) => lab.heal("west") },
+  { what: "west cut off, one way", act: (lab) => lab.network.cut("west", "in") },
+  { what: "healed", act: (lab) => lab.network.heal("west") },
+  { what: "west cut off", act: (lab) => lab.network.cut("west", "both") },
+  { what: "healed", act: (lab) => lab.network.heal("west") },
   { what: "nodes of east away", act: (lab) => lab.setNodes("east", false) },
   { what: "back", act: (lab) => lab.setNodes("east", true) },
 ];
@@ -94,7 +96,7 @@ if (reason !== undefined || !(seconds >= 3)) {
 const server = await startMariaDb();
 try {
   await withProcesses(async (processes) => {
-    const lab = new ZoneLab(processes, server);
+    const lab = new ZoneLab(processes, new OneServer(server));
     try {
       await lab.start();
       const from = new Map(ZONES.map((zone) => [zone, lab.seconds(zone).length]));

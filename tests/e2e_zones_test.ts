@@ -6,7 +6,9 @@ import { test } from "node:test";
 import { withPrivateMariaDb } from "./support/mariadb.ts";
 import { withProcesses } from "./support/processes.ts";
 import { until } from "./support/until.ts";
-import { noZonesReason, type Zone, ZoneLab, ZONES, type ZoneSecond } from "./support/zone_lab.ts";
+import { OneServer } from "./support/zone_database.ts";
+import { noZonesReason, ZoneLab, type ZoneSecond } from "./support/zone_lab.ts";
+import { type Zone, ZONES } from "./support/zone_network.ts";
 
 const reason = noZonesReason();
 const OPTIONS = { timeout: 300_000, ...(reason === undefined ? {} : { skip: reason }) };
@@ -14,7 +16,7 @@ const OPTIONS = { timeout: 300_000, ...(reason === undefined ? {} : { skip: reas
 test("two zones: cut one way and both ways, healed; nodes away, and back", OPTIONS, async (t) => {
   await withPrivateMariaDb(t, (server) =>
     withProcesses(async (processes) => {
-      const lab = new ZoneLab(processes, server);
+      const lab = new ZoneLab(processes, new OneServer(server));
       try {
         await lab.start();
         await walk(lab, (line) => t.diagnostic(line));
@@ -50,7 +52,7 @@ async function walk(lab: ZoneLab, tell: (line: string) => void): Promise<void> {
   await watch("at rest", 3);
   for (const zone of ZONES) assert.equal(lab.shareTo(zone, await next(zone, 2)), 1, zone);
   for (const ways of ["in", "both"] as const) {
-    lab.cut("west", ways);
+    lab.network.cut("west", ways);
     await watch(`west cut off (${ways})`, 6);
     const edited = lab.store?.editRoutes([{
       op: "add",
@@ -60,7 +62,7 @@ async function walk(lab: ZoneLab, tell: (line: string) => void): Promise<void> {
       port: ways.length,
     }]);
     await edited;
-    lab.heal("west");
+    lab.network.heal("west");
     await watch("healed", 4);
   }
   lab.setNodes("east", false);

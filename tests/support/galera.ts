@@ -26,15 +26,18 @@ export function noGaleraReason(): string | undefined {
     .map((name) => `${name} is not installed`)[0];
 }
 
-interface GaleraPorts {
+/** Where a node of a cluster talks to the others, beside its port for clients. */
+export interface GaleraPlace {
+  readonly host: string;
   readonly group: number;
   readonly ist: number;
   readonly sst: number;
 }
 
-function optionsOf(index: number, ports: readonly GaleraPorts[]): string[] {
-  const { group, ist, sst } = ports[index];
-  const all = ports.map((one) => `127.0.0.1:${one.group}`).join(",");
+/** Options of one node of a cluster; the first one begins it. */
+export function galeraOptions(index: number, places: readonly GaleraPlace[]): string[] {
+  const { host, group, ist, sst } = places[index];
+  const all = places.map((one) => `${one.host}:${one.group}`).join(",");
   return [
     "--init-file=", // The account is there already, and nobody may write before the node is ready.
     "--binlog-format=ROW",
@@ -44,12 +47,13 @@ function optionsOf(index: number, ports: readonly GaleraPorts[]): string[] {
     `--wsrep-provider=${PROVIDERS.find(existsSync)}`,
     "--wsrep-cluster-name=lars-test",
     `--wsrep-node-name=n${index + 1}`,
-    `--wsrep-node-address=127.0.0.1:${group}`,
+    `--bind-address=${host}`,
+    `--wsrep-node-address=${host}:${group}`,
     "--wsrep-sst-method=rsync",
-    `--wsrep-sst-receive-address=127.0.0.1:${sst}`,
+    `--wsrep-sst-receive-address=${host}:${sst}`,
     `--wsrep-cluster-address=gcomm://${all}`,
-    `--wsrep-provider-options=base_port=${group};gmcast.listen_addr=tcp://127.0.0.1:${group};` +
-    `ist.recv_addr=127.0.0.1:${ist};gcache.size=16M;evs.keepalive_period=PT0.3S;` +
+    `--wsrep-provider-options=base_port=${group};gmcast.listen_addr=tcp://${host}:${group};` +
+    `ist.recv_addr=${host}:${ist};gcache.size=16M;evs.keepalive_period=PT0.3S;` +
     "evs.inactive_check_period=PT0.3S;evs.suspect_timeout=PT1.5S;evs.inactive_timeout=PT3S",
     ...(index === 0 ? ["--wsrep-new-cluster"] : []),
   ];
@@ -68,9 +72,10 @@ export async function withGalera(
 ): Promise<void> {
   const program = findProgram("mariadbd") ?? "";
   const installer = findProgram("mariadb-install-db") ?? "";
-  const ports: GaleraPorts[] = [];
+  const places: GaleraPlace[] = [];
   for (let index = 0; index < count; index++) {
-    ports.push({ group: await freePort(), ist: await freePort(), sst: await freePort() });
+    const [group, ist, sst] = [await freePort(), await freePort(), await freePort()];
+    places.push({ host: "127.0.0.1", group, ist, sst });
   }
   const nodes: PrivateServer[] = [];
   try {
@@ -83,7 +88,7 @@ export async function withGalera(
         await node.start(await freePort());
         await node.shutDown();
       }
-      node.options = optionsOf(index, ports);
+      node.options = galeraOptions(index, places);
       await node.start(await freePort());
       await until(async () => await statusOf(node, "wsrep_local_state") === "4", {
         timeoutMs: JOIN_TIMEOUT_MS,

@@ -8,7 +8,7 @@ import { freePort } from "./free_port.ts";
 import { makeTempDir } from "./temp_dir.ts";
 import { until } from "./until.ts";
 
-/** Account of the private server that may do everything, from 127.0.0.1 only. */
+/** Account of the private server that may do everything, from its own machine only. */
 const ADMIN_USER = "lars";
 const ADMIN_PASSWORD = "pw";
 /** A start usually takes 0.7 s; a loaded machine may need many times that. */
@@ -104,9 +104,13 @@ export async function startMariaDb(options: readonly string[] = []): Promise<Mar
   }
 }
 
-/** A server whose options may change from one start to the next; see {@linkcode startMariaDb}. */
+/**
+ * A server whose options may change from one start to the next; see {@linkcode startMariaDb}. In a network
+ * of its own, by the words of `wrapper`, its `url` goes through its socket, and takes no database.
+ */
 export class PrivateServer implements MariaDb {
   readonly #program: string;
+  readonly #wrapper: readonly string[];
   /** Options beside those that every private server has, from the next start on. */
   options: readonly string[];
   readonly #directory = makeTempDir("lars-mariadb-");
@@ -114,12 +118,17 @@ export class PrivateServer implements MariaDb {
   #pid = 0;
   #supervisor: ChildProcess | undefined;
 
-  constructor(program: string, options: readonly string[]) {
+  constructor(program: string, options: readonly string[], wrapper: readonly string[] = []) {
     this.#program = program;
     this.options = options;
+    this.#wrapper = wrapper;
   }
 
   get url(): string {
+    if (this.#wrapper.length > 0) {
+      const socket = encodeURIComponent(this.socket);
+      return `mysql://${ADMIN_USER}:${ADMIN_PASSWORD}@localhost/?socketPath=${socket}`;
+    }
     return `mysql://${ADMIN_USER}:${ADMIN_PASSWORD}@127.0.0.1:${this.#port}`;
   }
 
@@ -165,8 +174,11 @@ export class PrivateServer implements MariaDb {
     execFileSync("cp", ["-a", template, this.#path("data")], { stdio: "pipe" });
     writeFileSync(
       this.#path("init.sql"),
-      `CREATE USER IF NOT EXISTS '${ADMIN_USER}'@'127.0.0.1' IDENTIFIED BY '${ADMIN_PASSWORD}';\n` +
-        `GRANT ALL ON *.* TO '${ADMIN_USER}'@'127.0.0.1' WITH GRANT OPTION;\n`,
+      ["127.0.0.1", "localhost"].map((host) => {
+        const account = `'${ADMIN_USER}'@'${host}'`;
+        return `CREATE USER IF NOT EXISTS ${account} IDENTIFIED BY '${ADMIN_PASSWORD}';\n` +
+          `GRANT ALL ON *.* TO ${account} WITH GRANT OPTION;\n`;
+      }).join(""),
     );
   }
 
@@ -174,7 +186,7 @@ export class PrivateServer implements MariaDb {
     this.#port = port;
     const supervisor = spawn(
       "sh",
-      ["-c", SUPERVISOR, this.#directory.path, this.#program, ...this.#arguments()],
+      ["-c", SUPERVISOR, this.#directory.path, ...this.#command()],
       { stdio: ["pipe", "pipe", "ignore"], detached: true },
     );
     this.#supervisor = supervisor;
@@ -250,8 +262,10 @@ export class PrivateServer implements MariaDb {
     }
   }
 
-  #arguments(): string[] {
+  #command(): string[] {
     return [
+      ...this.#wrapper,
+      this.#program,
       "--no-defaults",
       ...(process.getuid?.() === 0 ? ["--user=mysql"] : []),
       `--datadir=${this.#path("data")}`,
