@@ -421,7 +421,9 @@ export class LeaseRegistry {
 
   /** A number of a change went back: the database was set back, and everything is read again. */
   #noteSetBack(): undefined {
-    this.#options.log.warn("The database was set back: leases that are heard here are written again");
+    this.#options.log.warn(
+      "The database was set back: leases that are heard here are written again",
+    );
     this.#dueMs.poll = 0;
     return undefined;
   }

@@ -363,7 +363,8 @@ test("what the database does not take before a stop is on disk, and counts at th
     await first.stop();
     assert.equal(lines.count("Results are left in the spool"), 1, lines.lines.join("\n"));
     const files = async (): Promise<number> =>
-      (await readdir(spoolDir, { recursive: true })).filter((name) => name.endsWith(".spool")).length;
+      (await readdir(spoolDir, { recursive: true })).filter((name) => name.endsWith(".spool"))
+        .length;
     assert.equal(await files(), 1);
     blocker.exec("ROLLBACK");
     blocker.close();

@@ -394,7 +394,9 @@ function tryLockFile(path: string): FileLock | undefined {
   const { openSync, closeSync } = files();
   const libc = loadBySymbols(LOCK_SYMBOLS);
   const fd = openSync(path, "a", LOCK_MODE);
-  if (libc.symbols.flock(fd, LOCK_EXCLUSIVE | LOCK_NOW) === 0) return { unlock: () => closeSync(fd) };
+  if (libc.symbols.flock(fd, LOCK_EXCLUSIVE | LOCK_NOW) === 0) {
+    return { unlock: () => closeSync(fd) };
+  }
   const place = libc.symbols.__errno_location();
   const code = place === 0 ? 0 : libc.ffi.read.i32(place);
   closeSync(fd);

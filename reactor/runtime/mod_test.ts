@@ -67,10 +67,13 @@ test("tryLockFile() lets one have a file, until it gives it back or its process 
     first.unlock();
     const module = new URL("./mod.ts", import.meta.url).href;
     const script = join(directory, "program.ts");
-    writeFileSync(script, `import { runtime } from ${JSON.stringify(module)};
+    writeFileSync(
+      script,
+      `import { runtime } from ${JSON.stringify(module)};
 runtime.writeStdout(String(runtime.tryLockFile(${JSON.stringify(path)}) !== undefined));
 setTimeout(() => {}, 60_000);
-`);
+`,
+    );
     const [command, ...args] = runtime.selfCommand(script);
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
     const ended = once(child, "exit");

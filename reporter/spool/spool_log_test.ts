@@ -215,7 +215,9 @@ test("a file's name says which spool it belongs to", () => {
   for (const id of [1, ID, Number.MAX_SAFE_INTEGER]) {
     assert.equal(spoolIdIn(spoolFileName(1_700_000_000_000, id, 5)), id);
   }
-  for (const name of ["damaged.bad", "x.spool", "1-?-2.spool", "1-0-2.spool", "1-zzzzzzzzzzzz-2.spool"]) {
+  for (
+    const name of ["damaged.bad", "x.spool", "1-?-2.spool", "1-0-2.spool", "1-zzzzzzzzzzzz-2.spool"]
+  ) {
     assert.equal(spoolIdIn(name), undefined, name);
   }
 });

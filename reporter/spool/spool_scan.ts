@@ -127,9 +127,12 @@ async function readFile(
   try {
     return await disk.read(name);
   } catch (error) {
-    log.error("A file of the spool cannot be read now: it is tried again when it is to be counted", {
-      ...{ name, reason: messageOf(error) },
-    });
+    log.error(
+      "A file of the spool cannot be read now: it is tried again when it is to be counted",
+      {
+        ...{ name, reason: messageOf(error) },
+      },
+    );
     return undefined;
   }
 }

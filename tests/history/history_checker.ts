@@ -29,6 +29,8 @@ export interface SeenNode {
 export interface LookRecord {
   /** Who, from one start to its end: he must never go back. */
   readonly observer: string;
+  /** He may ask another server than before, which has not found yet what was changed without a version. */
+  readonly mayMove?: boolean;
   readonly module: number;
   /** For something that was sent unasked: when it came. */
   readonly askedMs: number;
@@ -40,6 +42,8 @@ export interface LookRecord {
 export interface HistoryRecord {
   readonly modules: number;
   readonly writers: number;
+  /** Writers whose edits raise no version: every server finds them by itself. */
+  readonly unversioned?: readonly number[];
   readonly edits: readonly EditRecord[];
   readonly looks: readonly LookRecord[];
   /** From here on every look must show every edit that was done before. */
@@ -96,7 +100,7 @@ export function checkHistory(record: HistoryRecord): string[] {
     const looks = record.looks.filter((look) => look.module === module)
       .sort((one, other) => one.answeredMs - other.answeredMs);
     const rows = looks.flatMap((look) => rowOf(look, record.writers, edits, violations) ?? []);
-    checkObservers(rows, violations);
+    checkObservers(rows, record.unversioned ?? [], violations);
     checkChain(rows, violations);
     checkOrder(rows, edits, violations);
     checkCalm(rows, edits, record, module, violations);
@@ -136,13 +140,21 @@ function rowOf(
   return undefined;
 }
 
-/** Nobody goes back. */
-function checkObservers(rows: readonly SeenRow[], violations: string[]): void {
+/** Nobody goes back, but for what no version tells. */
+function checkObservers(
+  rows: readonly SeenRow[],
+  unversioned: readonly number[],
+  violations: string[],
+): void {
   const last = new Map<string, SeenRow>();
   for (const seen of rows) {
     const before = last.get(seen.look.observer);
     last.set(seen.look.observer, seen);
-    if (before === undefined || isAtMost(before.row, seen.row)) continue;
+    if (before === undefined) continue;
+    const isBack = before.row.some((number, writer) =>
+      number > seen.row[writer] && !(seen.look.mayMove === true && unversioned.includes(writer))
+    );
+    if (!isBack) continue;
     violations.push(`${place(seen.look)}: went back from ${before.row} to ${seen.row}`);
   }
 }

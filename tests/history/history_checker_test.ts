@@ -107,3 +107,15 @@ test("whatever a database with one order does is right, and a row put back is fo
     assert.notDeepEqual(checkHistory({ ...good, looks: bad }), []);
   }));
 });
+
+test("what no version tells may go back for who changes the server, and for nobody else", () => {
+  const looks = [look("a", 40, 2, 1), look("a", 50, 2, 0), look("a", 60, 2, 1)];
+  const given = { edits: EDITS, unversioned: [1] };
+  assert.match(checkHistory(record({ ...given, looks })).join("\n"), /went back/);
+  const moving = looks.map((one) => ({ ...one, mayMove: true }));
+  const lost = /lost: it has edit 2 of writer 0, and not edit 1 of writer 1/;
+  assert.match(checkHistory(record({ ...given, looks: moving })).join("\n"), lost);
+  const edits = [edit(0, 2, 10), edit(1, 1, 20)];
+  assert.deepEqual(checkHistory(record({ ...given, edits, looks: moving })), []);
+  assert.match(checkHistory(record({ edits, looks: moving })).join("\n"), /went back/);
+});

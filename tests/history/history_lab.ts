@@ -1,5 +1,5 @@
-// Shell. Random edits by writers of every kind, dns and agents as processes, faults of all of them and of
-// the database; and a record of what each observer saw, for the checker.
+// Shell. Random edits by writers of every kind, dns and agents as processes, faults of all of them, of the
+// database and of what lies between; and a record of what each observer saw, for the checker.
 
 import { join } from "node:path";
 import { sleep } from "../../reactor/time/clock.ts";
@@ -11,11 +11,22 @@ import { freePort } from "../support/free_port.ts";
 import { type MariaDb, runAdmin, startMariaDb } from "../support/mariadb.ts";
 import { type Processes, type TestProcess, withProcesses } from "../support/processes.ts";
 import { until } from "../support/until.ts";
-import { Id, monotonicMs, readRoute, WireCaller, WireConnection } from "../support/wire_client.ts";
+import { NO_NOISE, type Noise } from "../support/noisy_paths.ts";
+import { Id, monotonicMs, readRoute, WireConnection } from "../support/wire_client.ts";
+import { AgentEyes } from "./agent_eyes.ts";
 import { checkHistory, type HistoryRecord, type LookRecord } from "./history_checker.ts";
-import { EDITED_MODULES, firstNodes, HistoryNotes, IDLE_WRITER, WRITERS } from "./history_notes.ts";
+import {
+  BARE_WRITER,
+  EDITED_MODULES,
+  firstNodes,
+  HistoryNotes,
+  IDLE_WRITER,
+  WRITERS,
+} from "./history_notes.ts";
+import { HistoryPaths, type Hold, type Strike } from "./history_paths.ts";
 import { type HistoryWriter, openWriters } from "./history_writers.ts";
 
+const DATABASE = "lars_dns";
 const LOOK_PAUSE_MS = 50;
 /** A subscriber asks again after so many pauses; between them it only hears what is pushed. */
 const PAUSES_PER_QUESTION = 40;
@@ -24,6 +35,14 @@ const FAULT_PAUSE_MAX_MS = 800;
 const FAULT_MAX_MS = 2_000;
 /** Once all is well everybody must have everything within this time; usually it takes a second. */
 const CALM_LIMIT_MS = 60_000;
+const ANSWER_LIMIT_MS = 500;
+/** Of the datagrams between an agent and who asks it; answers must not be taken for later ones. */
+const AGENT_NOISE = { ...NO_NOISE, loss: 0.2, delayMs: 50, jitterMs: 20 };
+/** Parts of a run that have a chance of their own, beside the writers. */
+const STRIKE_PART = 0;
+const NET_STRIKE_PART = 1 + IDLE_WRITER;
+const PATHS_PART = NET_STRIKE_PART + 1;
+const PARTS = 16;
 
 /** How long, and by which chance. */
 export interface HistoryLabOptions {
@@ -48,13 +67,12 @@ export async function recordHistory(options: HistoryLabOptions): Promise<History
   let run: HistoryRun | undefined;
   const server = await startMariaDb();
   try {
-    await runAdmin(server.url, "CREATE DATABASE lars_dns");
-    const url = `${server.url}/lars_dns`;
-    const store = await openStore(url, { queryTimeoutMs: 3_000 });
+    await runAdmin(server.url, `CREATE DATABASE ${DATABASE}`);
+    const store = await openStore(`${server.url}/${DATABASE}`, { queryTimeoutMs: 3_000 });
     try {
       await store.migrate();
       await withProcesses(async (processes) => {
-        run = await new HistoryLab({ processes, server, url, store }, options).run();
+        run = await new HistoryLab({ processes, server, store }, options).run();
       });
     } finally {
       await store.close();
@@ -84,11 +102,8 @@ export function historySummary({ record, faults, calmTookMs }: HistoryRun): stri
 interface LabParts {
   readonly processes: Processes;
   readonly server: MariaDb;
-  readonly url: string;
   readonly store: Store;
 }
-
-type Hold = () => Promise<void>;
 
 class HistoryLab {
   readonly #notes = new HistoryNotes(monotonicMs);
@@ -97,6 +112,8 @@ class HistoryLab {
   readonly #dnsPorts: number[] = [];
   /** How often each agent was started. */
   readonly #agentRuns = [0, 0];
+  #agentNoise: Noise = NO_NOISE;
+  #openPaths: HistoryPaths | undefined;
   /** Who looks at each dns now. */
   readonly #subscribers = ["", ""];
   readonly #faultCounts = new Map<string, number>();
@@ -111,17 +128,32 @@ class HistoryLab {
       await addNodes(store, module + 1, 1, firstNodes(module));
     }
     this.#dnsPorts.push(await freePort(), await freePort());
+    const { server } = this.parts;
+    this.#openPaths = await HistoryPaths.open(this.#dnsPorts, server.port, this.#rng(PATHS_PART));
+    try {
+      return await this.#runOver(this.#openPaths);
+    } finally {
+      await this.#openPaths.close();
+    }
+  }
+
+  async #runOver(paths: HistoryPaths): Promise<HistoryRun> {
     await Promise.all([this.#startDns(0), this.#startDns(1)]);
     await Promise.all([this.#startAgent(0), this.#startAgent(1)]);
     const { writers, close } = await openWriters({
       ...this.parts,
+      url: this.#urlOver(paths.writersPort),
       notes: this.#notes,
       say: (line) => this.#say(line),
     });
     const looks = [0, 1].flatMap((index) => [this.#lookAtAgent(index), this.#lookAtDns(index)]);
     const edits = writers.map((writer, index) => this.#editOn(writer, this.#rng(1 + index)));
     try {
-      await Promise.race([this.#strikeOn(this.#rng(0)), failureOf([...looks, ...edits])]);
+      const strikes = Promise.all([
+        this.#strikeOn(this.#faults(), this.#rng(STRIKE_PART)),
+        this.#strikeOn(this.#netFaults(paths), this.#rng(NET_STRIKE_PART)),
+      ]);
+      await Promise.race([strikes, failureOf([...looks, ...edits])]);
       this.#areEditsOver = true;
       await Promise.all(edits);
       return await this.#judge();
@@ -170,6 +202,7 @@ class HistoryLab {
   #record(calmMs: number, looks: readonly LookRecord[]): HistoryRecord {
     return {
       ...{ modules: EDITED_MODULES, writers: WRITERS.length, edits: this.#notes.edits, looks },
+      unversioned: [BARE_WRITER],
       ...{ calmMs, lastObservers: this.#observers() },
     };
   }
@@ -185,21 +218,31 @@ class HistoryLab {
 
   /** Chance of one part of the run: what the others do changes nothing of it. */
   #rng(part: number): Rng {
-    return seededRng(this.options.seed * 16 + part);
+    return seededRng(this.options.seed * PARTS + part);
+  }
+
+  get #paths(): HistoryPaths {
+    if (this.#openPaths === undefined) throw new Error("The paths are not open yet");
+    return this.#openPaths;
+  }
+
+  #urlOver(port: number): string {
+    return `mysql://lars:pw@127.0.0.1:${port}/${DATABASE}`;
   }
 
   async #startDns(index: number): Promise<void> {
-    const { processes, url } = this.parts;
+    const { processes } = this.parts;
     this.#dns[index] = await processes.start("dns", [
       `--reactor-port=${this.#dnsPorts[index]}`,
-      `--store=${url}`,
+      `--store=${this.#urlOver(this.#paths.databasePort(index))}`,
       "--metrics-port=0",
       `--dns-cache-dir=${join(processes.directory, `dns ${index}`)}`,
     ]);
   }
 
   async #startAgent(index: number): Promise<void> {
-    const order = index === 0 ? this.#dnsPorts : this.#dnsPorts.toReversed();
+    const ports = this.#paths.dnsPorts(index);
+    const order = index === 0 ? ports : ports.toReversed();
     this.#agents[index] = await this.parts.processes.start("agent", [
       ...agentFlags(this.parts.processes, order, [1], `cache ${index}`),
       "--metrics-port=0",
@@ -220,32 +263,37 @@ class HistoryLab {
 
   /** Asks an agent for its routes, again and again. */
   async #lookAtAgent(index: number): Promise<void> {
-    let [observer, caller] = ["", undefined as WireCaller | undefined];
+    let observer = "";
+    let eyes: AgentEyes[] = [];
     const known = new Set<number>();
+    const rng = this.#rng(PATHS_PART + 1 + index);
     while (!this.#isOver) {
       if (observer !== this.#agentName(index)) {
-        caller?.close();
+        for (const one of eyes) one.close();
         known.clear();
         observer = this.#agentName(index);
-        caller = await WireCaller.open(this.#agents[index].port());
+        const port = this.#agents[index].port();
+        eyes = Array.from({ length: EDITED_MODULES }, (_, at) => new AgentEyes(port, at + 1, rng));
       }
-      for (let module = 0; module < EDITED_MODULES && caller !== undefined; module++) {
+      for (const [module, one] of eyes.entries()) {
         const askedMs = monotonicMs();
-        const route = await caller.getRoute(module + 1, 1, 500).catch(() => undefined);
+        one.noise = this.#agentNoise;
+        const route = await one.route(ANSWER_LIMIT_MS);
         // Not known yet, as after a start without a file; when it was known it must not be empty.
         if (route === undefined || (route.hosts.length === 0 && !known.has(module))) continue;
         known.add(module);
-        this.#notes.look(observer, module, askedMs, route.hosts);
+        this.#notes.look({ observer, mayMove: true }, module, askedMs, route.hosts);
       }
       await sleep(systemClock, LOOK_PAUSE_MS);
     }
-    caller?.close();
+    for (const one of eyes) one.close();
   }
 
   /** Subscribes to a dns as a program of the original, again and again. */
   async #lookAtDns(index: number): Promise<void> {
     for (let run = 1; !this.#isOver; run++) {
-      const connection = await WireConnection.open(this.#dnsPorts[index]).catch(() => undefined);
+      const port = this.#paths.subscriberPort(index);
+      const connection = await WireConnection.open(port).catch(() => undefined);
       const observer = this.#subscribers[index] = `subscriber ${index}, run ${run}`;
       const asked = new Array<number>(EDITED_MODULES).fill(0);
       for (let pause = 0; connection !== undefined && !connection.ended && !this.#isOver; pause++) {
@@ -253,7 +301,7 @@ class HistoryLab {
           if (msgId !== Id.GetRouteResponse) continue;
           const { modId, hosts } = readRoute(body);
           // A push counts as an answer to the latest question: what was known when that was asked it has.
-          this.#notes.look(observer, modId - 1, asked[modId - 1], hosts);
+          this.#notes.look({ observer }, modId - 1, asked[modId - 1], hosts);
         }
         if (pause % PAUSES_PER_QUESTION === 0) {
           for (let module = 0; module < EDITED_MODULES; module++) {
@@ -269,9 +317,9 @@ class HistoryLab {
   }
 
   /** Every fault in turn, in an order by chance, again and again until the time is over. */
-  async #strikeOn(rng: Rng): Promise<void> {
+  async #strikeOn(faults: Record<string, Strike>, rng: Rng): Promise<void> {
     const startMs = monotonicMs();
-    const all = Object.entries(this.#faults());
+    const all = Object.entries(faults);
     do {
       for (const [name, strike] of shuffled(all, rng)) {
         await sleep(systemClock, nextInt(rng, FAULT_PAUSE_MAX_MS));
@@ -283,7 +331,18 @@ class HistoryLab {
     } while (monotonicMs() - startMs < this.options.seconds * 1000);
   }
 
-  #faults(): Record<string, (index: number, hold: Hold) => Promise<void>> {
+  #netFaults(paths: HistoryPaths): Record<string, Strike> {
+    return {
+      ...paths.faults(),
+      "agents hard to ask": async (_index, hold) => {
+        this.#agentNoise = AGENT_NOISE;
+        await hold();
+        this.#agentNoise = NO_NOISE;
+      },
+    };
+  }
+
+  #faults(): Record<string, Strike> {
     const { server } = this.parts;
     const pause = async (process: TestProcess, hold: Hold): Promise<void> => {
       process.signal("SIGSTOP");

@@ -3,12 +3,17 @@
 
 import type { EditRecord, LookRecord, SeenNode } from "./history_checker.ts";
 
-/** Who edits: over REST, by the command line, by hand in SQL, by a program with a store of its own; and nobody. */
-export const WRITERS = ["rest", "command", "sql", "store", "nobody"] as const;
+/**
+ * Who edits: over REST, by the command line, by hand in SQL with care and in one bare statement, by a program
+ * with a store of its own; and nobody.
+ */
+export const WRITERS = ["rest", "command", "sql", "store", "bare", "nobody"] as const;
 /** Number of the command line among the writers. */
 export const COMMAND_WRITER = 1;
+/** Number of the one whose statements raise no version: nobody can tell which state is newer. */
+export const BARE_WRITER = 4;
 /** Number of the one who never edits: his nodes are always there. */
-export const IDLE_WRITER = 4;
+export const IDLE_WRITER = 5;
 
 /** Modules that are edited. */
 export const EDITED_MODULES = 2;
@@ -17,7 +22,7 @@ export const EDITED_MODULES = 2;
  * Nodes of the one who never edits. They are more than half of a route, whatever the others do: agents
  * hold a route back that lost more, when that was done by hand.
  */
-const IDLE_NODES = 6;
+const IDLE_NODES = 8;
 
 /** First port of each writer's nodes; the number of his edit is added. */
 const FIRST_PORT = 1000;
@@ -82,9 +87,14 @@ export class HistoryNotes {
   constructor(readonly nowMs: () => number) {}
 
   /** Notes a route that somebody was given. */
-  look(observer: string, module: number, askedMs: number, hosts: readonly NodeAddress[]): void {
+  look(
+    { observer, mayMove }: Pick<LookRecord, "observer" | "mayMove">,
+    module: number,
+    askedMs: number,
+    hosts: readonly NodeAddress[],
+  ): void {
     const nodes = seenNodes(module, hosts);
-    this.looks.push({ observer, module, askedMs, answeredMs: this.nowMs(), nodes });
+    this.looks.push({ observer, mayMove, module, askedMs, answeredMs: this.nowMs(), nodes });
   }
 
   /** Makes an edit and notes what came of it. @returns whether it is known to be done. */

@@ -7,7 +7,13 @@ import { addConsoleEditor } from "../support/console_token.ts";
 import type { Processes } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import type { WireHost } from "../support/wire_client.ts";
-import { COMMAND_WRITER, editedNode, type HistoryNotes, numbersOfWriter } from "./history_notes.ts";
+import {
+  BARE_WRITER,
+  COMMAND_WRITER,
+  editedNode,
+  type HistoryNotes,
+  numbersOfWriter,
+} from "./history_notes.ts";
 
 /** A statement of the writers may take so long. */
 const QUERY_LIMIT_MS = 3_000;
@@ -18,6 +24,7 @@ const REMOVALS_MAX = 10;
 export interface WritersOptions {
   readonly processes: Processes;
   readonly url: string;
+  /** By another way than `url`: what the database has is asked here. */
   readonly store: Store;
   readonly notes: HistoryNotes;
   /** Told what came of edits that went wrong. */
@@ -54,6 +61,7 @@ export async function openWriters(options: WritersOptions): Promise<OpenWriters>
       new CommandWriter(options),
       new ReplacingWriter(2, "sql", options, (...what) => replaceBySql(url, ...what)),
       new ReplacingWriter(3, "store", options, (...what) => replaceByStore(own, ...what)),
+      new ReplacingWriter(BARE_WRITER, "bare", options, (...what) => replaceBarely(url, ...what)),
     ],
     async close(): Promise<void> {
       await console.stop();
@@ -177,40 +185,70 @@ async function replaceByStore(
   await store.editRoutes([{ op: "remove", ...key, ...before }, { op: "add", ...key, ...next }]);
 }
 
-/** As a careful hand writes it: one transaction, with a version above the one before. */
-async function replaceBySql(
+type RunSql = (sql: string, values?: readonly unknown[]) => Promise<{ affectedRows: number }>;
+
+/** Somebody at the database, with a connection for one edit. */
+async function byHand(url: string, edit: (run: RunSql) => Promise<unknown>): Promise<void> {
+  const { createConnection } = await import("mysql2/promise");
+  const connection = await createConnection({ uri: url, connectTimeout: QUERY_LIMIT_MS });
+  connection.on("error", () => undefined); // also told to whoever waits for a statement
+  try {
+    await edit(async (sql, values = []) => {
+      const [result] = await connection.query({
+        sql,
+        values: [...values],
+        timeout: QUERY_LIMIT_MS,
+      });
+      return result as unknown as { affectedRows: number };
+    });
+  } finally {
+    connection.destroy();
+  }
+}
+
+async function moveNode(
+  run: RunSql,
+  module: number,
+  before: WireHost,
+  next: WireHost,
+): Promise<void> {
+  const { affectedRows } = await run(
+    "UPDATE RouteData SET serverport = ? " +
+      "WHERE modid = ? AND cmdid = ? AND serverip = ? AND serverport = ?",
+    [next.port, module + 1, 1, before.ip, before.port],
+  );
+  if (affectedRows !== 1) throw new Error("The node is not there");
+}
+
+/** One statement and nothing else: dns finds it when it compares the whole table, or reads the module. */
+function replaceBarely(
   url: string,
   module: number,
   before: WireHost,
   next: WireHost,
 ): Promise<void> {
-  const { createConnection } = await import("mysql2/promise");
-  const connection = await createConnection({ uri: url, connectTimeout: QUERY_LIMIT_MS });
-  connection.on("error", () => undefined); // also told to whoever waits for a statement
-  const key = [module + 1, 1];
-  const run = async (sql: string, values: unknown[] = []): Promise<{ affectedRows: number }> => {
-    const [result] = await connection.query({ sql, values, timeout: QUERY_LIMIT_MS });
-    return result as unknown as { affectedRows: number };
-  };
-  try {
+  return byHand(url, (run) => moveNode(run, module, before, next));
+}
+
+/** As a careful hand writes it: one transaction, with a version above the one before. */
+function replaceBySql(
+  url: string,
+  module: number,
+  before: WireHost,
+  next: WireHost,
+): Promise<void> {
+  return byHand(url, async (run) => {
     await run("START TRANSACTION");
     await run("SELECT version FROM RouteVersion WHERE id = 1 FOR UPDATE");
-    const { affectedRows } = await run(
-      "UPDATE RouteData SET serverport = ? " +
-        "WHERE modid = ? AND cmdid = ? AND serverip = ? AND serverport = ?",
-      [next.port, ...key, before.ip, before.port],
-    );
-    if (affectedRows !== 1) throw new Error("The node is not there");
+    await moveNode(run, module, before, next);
     await run(
       "UPDATE RouteVersion SET version = GREATEST(version + 1, UNIX_TIMESTAMP()) WHERE id = 1",
     );
     await run(
       "INSERT INTO RouteChange(modid, cmdid, version) " +
         "SELECT ?, ?, version FROM RouteVersion WHERE id = 1",
-      key,
+      [module + 1, 1],
     );
     await run("COMMIT");
-  } finally {
-    connection.destroy();
-  }
+  });
 }

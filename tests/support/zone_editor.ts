@@ -83,7 +83,10 @@ async function lookOn(hostname: string, port: number): Promise<void> {
     }
     if (monotonicMs() - toldMs > 1000) {
       toldMs = monotonicMs();
-      const view: ZoneView = { seen: [...counts.values()].reduce((sum, one) => sum + one, 0), back };
+      const view: ZoneView = {
+        seen: [...counts.values()].reduce((sum, one) => sum + one, 0),
+        back,
+      };
       console.log(JSON.stringify(view));
     }
     await sleep(systemClock, 50);

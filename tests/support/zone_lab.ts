@@ -142,7 +142,11 @@ export class ZoneLab {
       ZONES.map((one) => `${this.network.ip(one, SERVICE_LAST)}:${port}@${one}`).join(",");
     const agent = await this.#spawn(zone, `agent ${zone}`, [
       ...[...scriptCommand("agent/main.ts"), "--json", "--agent-port=8888", `--agent-zone=${zone}`],
-      ...[`--dnsserver-ip=${list(DNS_PORT)}`, `--reporter-ip=${list(REPORTER_PORT)}`, "--metrics-port=0"],
+      ...[
+        `--dnsserver-ip=${list(DNS_PORT)}`,
+        `--reporter-ip=${list(REPORTER_PORT)}`,
+        "--metrics-port=0",
+      ],
       ...[`--agent-cache-dir=${join(this.#processes.directory, `cache ${zone}`)}`],
       ...["--agent-server-return=1", "--agent-shared-table="],
     ]).untilReady();

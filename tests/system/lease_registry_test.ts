@@ -138,10 +138,15 @@ test("two discoveries that are cut off at once let no more nodes go than one alo
         await pass(1_100);
         beat();
         // Heard no more, or known to be cut off, in the same moment.
-        if (!isSilent) for (const [at, { table }] of [one, other].entries()) table.lose(keepers[at]);
+        if (!isSilent) {
+          for (const [at, { table }] of [one, other].entries()) table.lose(keepers[at]);
+        }
         await pass(10_000);
         const live = [...database.leases.values()].filter(({ row }) => row.phase === "live");
-        assert.ok(live.length >= 5, `${live.length} of 10 stay, ${isSilent ? "silent" : "cut off"}`);
+        assert.ok(
+          live.length >= 5,
+          `${live.length} of 10 stay, ${isSilent ? "silent" : "cut off"}`,
+        );
         const held = [one, other].filter(({ registry }) => registry.stats().leases_held_back > 0);
         assert.ok(held.length > 0, "which is said");
       },
