@@ -608,6 +608,9 @@ export const RelayFactsShape = z.strictObject({
   timedOut: count.describe("requests without an answer in time"),
   lostWithWorkers: count.describe("requests whose worker went away with them"),
   mailWaiting: count.nullable().describe("messages that are kept; null: it keeps none"),
+  mailShare: z.number().min(0).nullable()
+    .describe("of what may be kept, in messages or bytes; null: it keeps none"),
+  isCutOff: z.boolean().describe("it has others, and reaches none of their NATS servers"),
   drops: z.array(RelayDropShape).describe("what happens now first"),
 });
 export const RelayRowShape = z.strictObject({
@@ -965,13 +968,18 @@ export const ruleKind = z.enum([
   "push_refused",
   "report_backlog",
   "calls_refused",
+  "relay_away",
+  "relay_no_worker",
+  "relay_waiting",
+  "relay_drops",
+  "relay_store_full",
 ]);
 const ruleFields = {
   kind: ruleKind,
   title,
   severity: z.enum(["warning", "critical"]),
   isEnabled: z.boolean(),
-  /** Share (0 to 1), seconds, or a number of reports, as the kind says. */
+  /** Share (0 to 1), seconds, a number of reports, or messages a second, as the kind says. */
   threshold: z.number().min(0).max(1_000_000_000),
   /** Seconds the condition must hold before the alert fires. */
   forS: z.int().min(0).max(86_400),

@@ -93,6 +93,13 @@ export const relaySettings = {
     .doc(
       "Certificate of the authority by which these servers prove who they are; empty: the system's.",
     ),
+  natsMonitor: relay.text("nats_monitor", "", {
+    shape: "http://host:port, several separated by commas",
+  })
+    .doc(
+      "Monitoring of these servers, which is asked whether they sync each message to disk before " +
+        "they acknowledge it, with store = nats; the log says it. Empty: that is not known.",
+    ),
   natsPrefix: relay.text("nats_prefix", "lars", { shape: "letters, digits, _ or -" })
     .doc(
       "What subjects and the stream of these relays begin with: relays of one prefix are together.",

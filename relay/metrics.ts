@@ -50,6 +50,18 @@ export const relayMetrics: MetricTable = {
     "lars_relay_mail_failures_total",
     "Calls of the database that failed; each is tried again.",
   ),
+  mail_waiting_bytes: gauge(
+    "lars_relay_mail_waiting_bytes",
+    "Bytes of messages that are kept, as of the last look, 10 s ago at most.",
+  ),
+  mail_share: gauge(
+    "lars_relay_mail_share",
+    "Of what may be kept, the share that is, in messages or in bytes, 0 to 1.",
+  ),
+  mail_stores_lost: counter(
+    "lars_relay_mail_stores_lost_total",
+    "Times that the stream of messages was found to be made anew, without what it held.",
+  ),
   relays: gauge("lars_relay_relays", "Other relays that are here."),
   relays_connected: gauge(
     "lars_relay_relays_connected",
@@ -84,7 +96,7 @@ export const relayMetrics: MetricTable = {
     "lars_relay_relays_broken_messages_total",
     "Messages of other relays that could not be read.",
   ),
-  clients: gauge("lars_relay_clients", "Clients that are here, of every kind."),
+  clients: gauge("lars_relay_clients", "Clients that are here, of every kind but other relays."),
   workers: gauge("lars_relay_workers", "Workers that are here."),
   modules: gauge("lars_relay_modules", "Modules with workers, or with requests that wait."),
   requests_at_workers: gauge("lars_relay_requests_at_workers", "Requests that workers have."),

@@ -59,6 +59,8 @@ class Person implements Member, MailReceiver {
   sinceMs = 0;
   /** Its mailbox is looked for again. */
   opening: Timer | undefined;
+  /** Opens it anew. */
+  openAgain: (() => void) | undefined;
 
   constructor(
     readonly peer: RelayPeer,
@@ -75,6 +77,10 @@ class Person implements Member, MailReceiver {
     const members = [this.describe(member, gone)];
     const here = { number: 0, members, cut: false, relay: this.relayName() };
     this.peer.send(MessageId.RelayHere, encodeRelayHere(here));
+  }
+
+  mailboxLost(): void {
+    this.openAgain?.();
   }
 
   takeMail({ seq, sender, id, sentAtMs, data }: Mail): boolean {
@@ -117,7 +123,8 @@ export class PeopleDoor<P extends RelayPeer> {
     directory.add(person);
     if (!mail) return joined(peer, sid, RelayStatus.Ok);
     if (mailRoom === undefined) return joined(peer, sid, RelayStatus.NoStore);
-    void this.#openMail(mailRoom, peer, person, join, false);
+    person.openAgain = () => void this.#openMail(mailRoom, peer, person, join, false);
+    person.openAgain();
   }
 
   /** Tries until it succeeds or the client is gone; the client is told the first failure. */

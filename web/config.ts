@@ -9,6 +9,9 @@ import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 /** Port of the console unless told otherwise. */
 export const CONSOLE_PORT = 8080;
 
+/** Where the console looks for relays unless told otherwise. */
+export const DEFAULT_RELAYS = `127.0.0.1:${DEFAULT_PORTS.relay}`;
+
 const web = new Section("web");
 const oidc = new Section("oidc");
 
@@ -54,10 +57,10 @@ export const webSettings = {
     ),
   agent: web.text("agent", `127.0.0.1:${DEFAULT_PORTS.agent}`, { shape: "host:port" })
     .doc("First port of the agent that is asked why it picks which node."),
-  relays: web.text("relays", `127.0.0.1:${DEFAULT_PORTS.relay}`, {
+  relays: web.text("relays", DEFAULT_RELAYS, {
     shape: "host:port, separated by commas",
   })
-    .doc("Relays that the console shows; they share its secret, where there is one."),
+    .doc("Relays that the console shows and watches; they share its secret, where there is one."),
   oidcIssuer: oidc.text("issuer", "", { shape: "https://host/path" })
     .doc(
       "OpenID Connect provider that people may log in by, beside users with passwords; empty: " +

@@ -23,7 +23,13 @@ import { AlertService } from "../control/alerts/alert_service.ts";
 import { ApiServer } from "./api_server.ts";
 import { ChangeService } from "../control/changes/change_service.ts";
 import { clientAddress, readProxies } from "../control/access/client_address.ts";
-import { commandWords, hostNameList, relayAddresses, webSettings } from "./config.ts";
+import {
+  commandWords,
+  DEFAULT_RELAYS,
+  hostNameList,
+  relayAddresses,
+  webSettings,
+} from "./config.ts";
 import { EventTail } from "../control/reports/event_tail.ts";
 import { CounterService } from "../control/counters/counter_service.ts";
 import { FleetExplainService } from "../control/explain/fleet_explain_service.ts";
@@ -114,13 +120,13 @@ export class WebService extends StoreService<WebSettings> {
     const reader = this.#reader = this.#makeReader(watch);
     this.#access = new AccessService({ store: store.console, hasher: new PasswordHasher(), clock });
     const sender = this.#makeSender(settings);
+    const relays = this.#makeRelays(settings);
     this.#alerts = new AlertService({
       store,
       clock,
       log,
       reader,
-      sender,
-      holder: randomUUID(),
+      ...{ sender, holder: randomUUID(), relays: () => relays.seen() },
       onChanged: () => this.#live.wake(),
     });
     const changes = new ChangeService({
@@ -148,7 +154,7 @@ export class WebService extends StoreService<WebSettings> {
         events: new EventTail({ store, clock }),
         reports: new ReportService({ store, clock }),
         nodeUse: new NodeUseService(asking),
-        ...{ ...leaseParts, scaling, relays: this.#makeRelays(settings), clock },
+        ...{ ...leaseParts, scaling, relays, clock },
         fleetExplain: new FleetExplainService(asking),
         secureCookie: settings.secureCookie || settings.isSecret,
         loginProvider: settings.oidcIssuer === "" ? undefined : settings.oidcTitle,
@@ -248,6 +254,8 @@ export class WebService extends StoreService<WebSettings> {
     const relays = new RelayWatch({
       ...{ addresses: relayAddresses(settings.relays), store: this.#store, clock: this.#clock },
       ...{ rng, software, secrets, transport },
+      // By default it looks where a relay would be, which need not be there.
+      areExpected: settings.relays !== DEFAULT_RELAYS,
     });
     this.onStop(CLOSE_TIMEOUT_MS, () => relays.close());
     return relays;

@@ -5,6 +5,13 @@ import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
 import { heldCount } from "../system/agent_list.ts";
 import type { SeenModule, SeenNode, SystemView } from "../system/system_model.ts";
 import { moduleText } from "../../model/module.ts";
+import type { AlertCondition, AlertWords } from "./alert_condition.ts";
+import {
+  RELAY_CHECKS,
+  RELAY_RULE_KINDS,
+  type RelayRuleKind,
+  type SeenRelay,
+} from "./relay_checks.ts";
 import type { RuleKind, ServiceView } from "../schemas.ts";
 
 /** Alerts at once; further ones are counted, not kept. */
@@ -59,27 +66,16 @@ export const DEFAULT_RULES: readonly NewRule[] = [
   rule("dns_behind", "dns behind the database", "warning", 5, 10, 10),
   rule("push_refused", "Agents hold a push back", "warning", 0, 0, 60),
   rule("report_backlog", "Results wait for the database", "warning", 10_000, 30, 60),
+  // A relay that starts again is away for a moment.
+  rule("relay_away", "Relay away", "critical", 0, 15, 15),
+  rule("relay_no_worker", "Requests find no worker", "critical", 0, 15, 60),
+  rule("relay_waiting", "Requests wait for a worker", "warning", 5, 30, 60),
+  rule("relay_drops", "A relay does not take messages", "warning", 0, 30, 120),
+  rule("relay_store_full", "Store of a relay nearly full", "warning", 0.8, 60, 300),
 ];
 
-/** What an alert is about. */
-interface Condition {
-  /** Tells subjects of one rule apart. */
-  readonly subject: string;
-  /** What is wrong. */
-  readonly text: string;
-  /** What was wrong, for when it has ended; absent from alerts that an earlier version kept. */
-  readonly endText?: string;
-  readonly value: number;
-  readonly modId: number | null;
-  readonly cmdId: number | null;
-  readonly node: string | null;
-  readonly service: string | null;
-  /** Part of those concerned for whom it holds, more than 0 to 1. @default {1} */
-  readonly share?: number;
-}
-
 /** An alert that fires or is about to. */
-export interface AlertState extends Condition {
+export interface AlertState extends AlertCondition {
   readonly key: string;
   readonly ruleId: number;
   readonly kind: string;
@@ -113,10 +109,7 @@ export function alertText(state: "firing" | "ended", { text, endText }: AlertSta
   return state === "firing" ? text : `ended: ${endText ?? text}`;
 }
 
-/** What is said of something, and once it is over. */
-type Words = readonly [is: string, was: string];
-
-function aboutModule(module: SeenModule, [is, was]: Words, value: number): Condition {
+function aboutModule(module: SeenModule, [is, was]: AlertWords, value: number): AlertCondition {
   const { modId, cmdId } = module;
   const label = labelOf(module);
   return {
@@ -136,14 +129,14 @@ function outShare({ health, callerCount, overloadCallerCount }: SeenNode): numbe
   return health === "overload" ? 1 : overloadCallerCount / Math.max(1, callerCount);
 }
 
-function aboutNode(module: SeenModule, node: SeenNode): Condition {
+function aboutNode(module: SeenModule, node: SeenNode): AlertCondition {
   const { name, callerCount, overloadCallerCount } = node;
   const share = outShare(node);
   const many = share === 1 ? `all ${callerCount}` : `${overloadCallerCount} of ${callerCount}`;
   const who = callerCount === 1 ? "its only caller" : `${many} callers`;
   const was = `node ${name} was kept out`;
   // Without callers it is as they last said.
-  const words: Words = callerCount === 0
+  const words: AlertWords = callerCount === 0
     ? [`${was} when last heard of`, was]
     : [`node ${name} is kept out by ${who}`, `${was} by ${who}`];
   return {
@@ -154,7 +147,7 @@ function aboutNode(module: SeenModule, node: SeenNode): Condition {
   };
 }
 
-function aboutService(service: ServiceView, [is, was]: Words, value: number): Condition {
+function aboutService(service: ServiceView, [is, was]: AlertWords, value: number): AlertCondition {
   const name = `${service.kind} ${service.address}`;
   return {
     subject: name,
@@ -174,7 +167,7 @@ function detailNumber(service: ServiceView, name: string): number {
 }
 
 /** The cause that most callers met. */
-function refusedWhy({ refusedBy }: SeenModule): Words {
+function refusedWhy({ refusedBy }: SeenModule): AlertWords {
   const { overload, unusable, noNode, noRoute } = refusedBy;
   const most = Math.max(overload, unusable, noNode, noRoute);
   if (most === overload) return ["too few nodes are well", "too few nodes were well"];
@@ -186,10 +179,10 @@ function refusedWhy({ refusedBy }: SeenModule): Words {
   return ["agents do not know its route yet", "agents did not know its route yet"];
 }
 
-function aboutRefused(module: SeenModule): Condition {
+function aboutRefused(module: SeenModule): AlertCondition {
   const [why, whyThen] = refusedWhy(module);
   const calls = `${percent(module.refusedShare)} of the calls`;
-  const words: Words = [`${calls} are refused (${why})`, `${calls} were refused (${whyThen})`];
+  const words: AlertWords = [`${calls} are refused (${why})`, `${calls} were refused (${whyThen})`];
   return aboutModule(module, words, module.refusedShare);
 }
 
@@ -197,21 +190,31 @@ function percent(share: number): string {
   return `${Math.round(share * 1000) / 10} %`;
 }
 
-type Check = (view: SystemView, modules: readonly SeenModule[], threshold: number) => Condition[];
+/** What rules look at. */
+export interface WatchedSystem extends SystemView {
+  /** Relays of the configuration, as they last answered. @default {none are watched} */
+  readonly relays?: readonly SeenRelay[];
+}
+
+type Check = (
+  view: WatchedSystem,
+  modules: readonly SeenModule[],
+  threshold: number,
+) => AlertCondition[];
 
 function services(
   view: SystemView,
   kind: string,
   valueOf: (service: ServiceView) => number,
   threshold: number,
-  words: (value: number) => Words,
-): Condition[] {
+  words: (value: number) => AlertWords,
+): AlertCondition[] {
   return view.services
     .filter((service) => service.kind === kind && valueOf(service) > threshold)
     .map((service) => aboutService(service, words(valueOf(service)), valueOf(service)));
 }
 
-function aboutAgents([text, endText]: Words, value: number): Condition {
+function aboutAgents([text, endText]: AlertWords, value: number): AlertCondition {
   return {
     subject: "agents",
     text,
@@ -232,7 +235,7 @@ function silentAgents(
   view: SystemView,
   _modules: readonly SeenModule[],
   threshold: number,
-): Condition[] {
+): AlertCondition[] {
   const silentS = ({ seenAtMs }: ServiceView): number => Math.round((view.atMs - seenAtMs) / 1000);
   const isHeard = view.services.some((one) => one.kind === "dns" && silentS(one) <= threshold);
   const silent = view.services.filter((one) => one.kind === "agent" && silentS(one) > threshold);
@@ -259,7 +262,7 @@ function holdingAgents(
   view: SystemView,
   _modules: readonly SeenModule[],
   threshold: number,
-): Condition[] {
+): AlertCondition[] {
   const holding = view.services.filter((one) => one.kind === "agent" && heldCount(one) > threshold);
   if (holding.length === 0) return [];
   const most = Math.max(...holding.map(heldCount));
@@ -269,7 +272,7 @@ function holdingAgents(
     : `${holding.length} agents (${address} for one)`;
   const holds = holding.length === 1 ? "holds" : "hold";
   const what = most === 1 ? "a changed route" : `${most} changed routes`;
-  const words: Words = [
+  const words: AlertWords = [
     `${who} ${holds} ${what} back: confirm or undo the change`,
     `${who} held ${what} back`,
   ];
@@ -278,6 +281,7 @@ function holdingAgents(
 
 /** What each kind of rule looks for. */
 const CHECKS = {
+  ...relayChecks(),
   module_overload: (_view, modules) =>
     modules.filter(({ health }) => health === "down").map((module) =>
       aboutModule(
@@ -325,10 +329,18 @@ const CHECKS = {
     ),
 } satisfies Record<RuleKind, Check>;
 
+function relayChecks(): Record<RelayRuleKind, Check> {
+  const checks = RELAY_RULE_KINDS.map((kind): [RelayRuleKind, Check] => [
+    kind,
+    ({ relays = [] }, _modules, threshold) => RELAY_CHECKS[kind](relays, threshold),
+  ]);
+  return Object.fromEntries(checks) as Record<RelayRuleKind, Check>;
+}
+
 /** The same by the kind of a stored rule, which may be one of a later version. */
 const CHECK_OF: ReadonlyMap<string, Check> = new Map(Object.entries(CHECKS));
 
-function matches(silence: SilenceRow, ruleId: number, condition: Condition): boolean {
+function matches(silence: SilenceRow, ruleId: number, condition: AlertCondition): boolean {
   return (silence.ruleId === null || silence.ruleId === ruleId) &&
     (silence.modId === null || silence.modId === condition.modId) &&
     (silence.cmdId === null || silence.cmdId === condition.cmdId) &&
@@ -368,7 +380,7 @@ export class AlertEngine {
 
   /** Looks at the system. A view that is stale tells nothing: then nothing begins and nothing ends. */
   look(
-    view: SystemView,
+    view: WatchedSystem,
     rules: readonly RuleRow[],
     silences: readonly SilenceRow[],
     time: LookTime,
@@ -408,7 +420,7 @@ export class AlertEngine {
   #hold(
     key: string,
     one: RuleRow,
-    condition: Condition,
+    condition: AlertCondition,
     isSilenced: boolean,
     passedMs: number,
     time: LookTime,
@@ -465,7 +477,7 @@ export class AlertEngine {
 }
 
 /** What a rule finds now. */
-function conditionsOf(one: RuleRow, view: SystemView): Condition[] {
+function conditionsOf(one: RuleRow, view: WatchedSystem): AlertCondition[] {
   const modules = view.modules.filter(({ modId, cmdId }) =>
     (one.modId === null || one.modId === modId) && (one.cmdId === null || one.cmdId === cmdId)
   );

@@ -15,6 +15,7 @@ import {
   DEFAULT_RULES,
 } from "./alert_engine.ts";
 import { AlertSettings, webhookSettings } from "./alert_settings.ts";
+import { RELAY_RULE_KINDS, type SeenRelay } from "./relay_checks.ts";
 import { parseNode } from "../changes/change_edits.ts";
 import type { SystemReader } from "../system/system_reader.ts";
 import { LeaderLease } from "../../service/leader_lease.ts";
@@ -46,6 +47,8 @@ export interface AlertServiceOptions {
   readonly sender: WebhookSender;
   /** Tells consoles on one database apart. */
   readonly holder: string;
+  /** Relays as they last answered; they are asked now and then while this is called. */
+  relays(): readonly SeenRelay[];
   /** Alerts differ from before. */
   onChanged(): void;
 }
@@ -58,6 +61,11 @@ function alertView(alert: AlertState): Alert {
 /** Name under which is kept what a webhook has confirmed to know. */
 function toldName(id: number): string {
   return `${STATE_NAME}.told.${id}`;
+}
+
+/** Relays are asked only where a rule wants to know. */
+function isAboutRelays({ enabled, kind }: RuleRow): boolean {
+  return enabled && RELAY_RULE_KINDS.some((one) => one === kind);
 }
 
 /** The alerts in a text that an earlier run has kept. */
@@ -263,7 +271,9 @@ export class AlertService {
   #look(): void {
     const { clock, reader, sender } = this.#options;
     const before = JSON.stringify(this.alerts());
-    const news = this.#engine.look(reader.model.view, this.#rules, this.#silences, {
+    const relays = this.#rules.some(isAboutRelays) ? this.#options.relays() : [];
+    const system = { ...reader.model.view, relays };
+    const news = this.#engine.look(system, this.#rules, this.#silences, {
       nowMs: clock.nowMs(),
       wallMs: this.#wallMs(),
     });

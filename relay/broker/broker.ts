@@ -33,6 +33,9 @@ const FREE_REQUESTS_MAX = 4_096;
 
 const NO_MODULES: ReadonlySet<WorkedModule> = new Set();
 
+/** No worker has seen a request that has such an end. */
+const UNSEEN: ReadonlySet<RelayStatus> = new Set([RelayStatus.NoWorker, RelayStatus.Stopping]);
+
 const SLOW_REASON = "slow reader: output limit reached";
 
 /** What is remembered of a request whose time was over while a worker had it. */
@@ -75,8 +78,9 @@ export class Broker {
   #lastTask = 0;
   #lastSid = 0;
   #waitingBytes = 0;
-  /** Of the workers, those that are other relays. */
-  #relayCount = 0;
+  /** Of the workers, and of the clients, those that are other relays. */
+  #relayWorkerCount = 0;
+  #relayClientCount = 0;
   #timedOutCount = 0;
   #lostCount = 0;
   #stopping = false;
@@ -116,6 +120,7 @@ export class Broker {
     if (this.#lastSid >= 0x7fff_ffff) throw new RangeError("Numbers of clients are used up");
     const client = new BrokerClient(++this.#lastSid, port);
     this.#clients.set(client.sid, client);
+    if (port.kind === "relay") this.#relayClientCount++;
     this.#options.events?.tell("client_came", { sid: client.sid, from: port.label });
     return client;
   }
@@ -124,6 +129,7 @@ export class Broker {
   removeClient(client: BrokerClient): void {
     if (!this.#clients.delete(client.sid)) return;
     client.gone = true;
+    if (client.port.kind === "relay") this.#relayClientCount--;
     this.#options.events?.tell("client_went", { sid: client.sid, from: client.port.label });
     for (const request of client.requests?.items() ?? []) {
       if (request.worker === undefined) this.#giveUp(request, "no_client");
@@ -134,7 +140,7 @@ export class Broker {
   addWorker(port: WorkerPort): BrokerWorker {
     const worker = new BrokerWorker(port);
     this.#workers.add(worker);
-    if (port.isRelay === true) this.#relayCount++;
+    if (port.isRelay === true) this.#relayWorkerCount++;
     this.#options.events?.tell("worker_came", { from: port.label });
     return worker;
   }
@@ -174,7 +180,7 @@ export class Broker {
   removeWorker(worker: BrokerWorker): void {
     if (!this.#workers.delete(worker)) return;
     worker.gone = true;
-    if (worker.port.isRelay === true) this.#relayCount--;
+    if (worker.port.isRelay === true) this.#relayWorkerCount--;
     this.#options.events?.tell("worker_went", { from: worker.port.label });
     this.#leaveModules(worker, NO_MODULES);
     this.#options.choice?.forget(worker);
@@ -229,14 +235,27 @@ export class Broker {
     this.#deliver(client, { cpid, number, status, late: false, data });
   }
 
-  /** A worker could not have a request answered, and says why: whoever asked is told. */
-  giveBack(worker: BrokerWorker, task: number, status: RelayStatus): void {
+  /**
+   * A worker could not have a request answered, and says why: whoever asked is told. Who cannot be
+   * told that there is no worker waits for one again, as one more request that was sent.
+   *
+   * @param data of the request, where it may have to wait again; it is not kept beyond the call.
+   */
+  giveBack(worker: BrokerWorker, task: number, status: RelayStatus, data?: Uint8Array): void {
     const request = this.#tasks.get(task);
     if (request === undefined || request.worker !== worker) return;
     if (status === RelayStatus.WorkerLost) this.#lostCount++;
     this.#judge(request, WorkOutcome.Failed);
     this.#forget(request);
-    this.#answer(request, status);
+    const { client } = request;
+    const waits = client.port.waitsForWorkers && !client.gone && !this.#stopping;
+    if (!waits || data === undefined || !UNSEEN.has(status)) return this.#answer(request, status);
+    this.requests.accept();
+    request.worker = undefined;
+    const { cpid, number, key, module } = request;
+    const { modId, cmdId } = module;
+    this.#wait(request, { modId, cmdId, cpid, number, key, ttlMs: 0, data });
+    this.#dropEmpty(module);
   }
 
   /** Takes no further request; those under way go on. */
@@ -263,8 +282,8 @@ export class Broker {
     return {
       ...this.requests.stats("requests"),
       ...this.replies.stats("replies"),
-      clients: this.#clients.size,
-      workers: this.#workers.size - this.#relayCount,
+      clients: this.#clients.size - this.#relayClientCount,
+      workers: this.#workers.size - this.#relayWorkerCount,
       modules: this.#modules.count,
       requests_at_workers: this.#tasks.size,
       requests_timed_out: this.#timedOutCount,

@@ -421,3 +421,48 @@ test("broker: whatever happens, counts add up, and every request has one end", (
     { numRuns: 400 },
   );
 });
+
+test("a request that another relay had no worker for waits again, if its client cannot be told", () => {
+  const { broker } = setUp();
+  const far = new TestWorker(broker, 2);
+  const [original, told] = [new TestClient(broker, true), new TestClient(broker)];
+  original.ask({ text: "again" });
+  told.ask();
+  const data = new TextEncoder().encode("again");
+  far.tasks.forEach(({ task }) =>
+    broker.giveBack(far.worker, task, RelayStatus.NoWorker, data.slice())
+  );
+  assert.deepEqual([original.statuses, told.statuses], [[], [RelayStatus.NoWorker]]);
+  const near = new TestWorker(broker, 1);
+  assert.deepEqual(near.tasks.map((task) => text(task.data)), ["again"]);
+  near.answer(0);
+  assert.deepEqual(original.statuses, [RelayStatus.Ok]);
+  const { sent, delivered, waiting } = broker.requests.counts;
+  assert.deepEqual([sent, delivered, waiting], [3, 3, 0]);
+});
+
+test("a request that a worker may have seen does not wait again", () => {
+  const { broker } = setUp();
+  const far = new TestWorker(broker, 1);
+  const original = new TestClient(broker, true);
+  original.ask();
+  broker.giveBack(far.worker, far.tasks[0].task, RelayStatus.WorkerLost, new Uint8Array(1));
+  assert.equal(broker.requests.counts.waiting, 0);
+  assert.deepEqual(original.statuses, [RelayStatus.WorkerLost]);
+});
+
+test("another relay does not count as a client", () => {
+  const { broker } = setUp();
+  const relay = broker.addClient({
+    ...{ label: "relay r1", kind: "relay", wantsLate: false, waitsForWorkers: false },
+    takeReply: () => undefined,
+    cut: () => {},
+  });
+  const { client } = new TestClient(broker);
+  assert.equal(broker.stats().clients, 1);
+  broker.removeClient(client);
+  assert.equal(broker.stats().clients, 0);
+  broker.removeClient(relay);
+  broker.removeClient(relay);
+  assert.equal(broker.stats().clients, 0);
+});

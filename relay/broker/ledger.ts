@@ -18,6 +18,8 @@ export const REFUSALS = [
   "repeated",
   /** A worker or the database could not do it, and the sender cannot be told more. */
   "failed",
+  /** It was kept, and what kept it is gone. */
+  "lost",
   /** An answer came after the time of its request. */
   "late",
   /** An answer to nothing that was asked. */

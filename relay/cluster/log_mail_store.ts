@@ -26,6 +26,7 @@ import {
   type PrunedMail,
 } from "../../sql/mail/mail_store.ts";
 import { checkMail, checkMailName } from "../../sql/mail/mail_scripts.ts";
+import { EntryCache } from "./entry_cache.ts";
 import { RareWarnings } from "./rare_warnings.ts";
 import type { MailChange, MailChanges } from "../people/mail_room.ts";
 import {
@@ -34,6 +35,7 @@ import {
   type LogPlace,
   MailIndex,
   mailKey,
+  senderAndId,
 } from "./mail_index.ts";
 import { LOG_ENTRY_BYTES_MAX, LogFullError, type MailLog } from "./mail_log.ts";
 
@@ -42,10 +44,6 @@ export const LOG_BOXES_MAX = 1_000_000;
 
 /** Messages that one entry may end. */
 const ENDS_PER_ENTRY_MAX = 500;
-
-/** Entries whose data is kept at hand, and their bytes; the one used longest ago goes. */
-const CACHE_ENTRIES_MAX = 1_000;
-const CACHE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** An edit that has not been made by then fails, and may be tried again. */
 export const EDIT_MS_MAX = 5_000;
@@ -84,10 +82,9 @@ type Edit = Omit<RelayMailEntry, "writer" | "after">;
 /** A {@linkcode MailStore} that several relays have in common. */
 export class LogMailStore implements MailStore, MailChanges {
   readonly #options: LogMailStoreOptions;
-  readonly #index = new MailIndex();
-  /** Data of entries that were read or written not long ago, oldest first. */
-  readonly #cache = new Map<number, readonly RelayMailPut[]>();
-  #cacheBytes = 0;
+  /** Another one once the log was made anew. */
+  #index = new MailIndex();
+  readonly #cache = new EntryCache();
   /** Own messages that are kept, of which whoever put them has not heard yet. */
   readonly #unclaimed = new Set<string>();
   /** What the attempts of edits that are under way have done. */
@@ -97,16 +94,15 @@ export class LogMailStore implements MailStore, MailChanges {
   #epoch = 0;
   #attempts = 0;
   #hear: ((change: MailChange) => void) | undefined;
+  #hearLost: ((waiting: number) => void) | undefined;
   /** Changes are told: what was before them has been counted. */
   #isTelling = false;
   /** Entries that were found to be of no use while the log was read for the first time. */
   #leftOver: LogPlace[] = [];
   #unfollow: (() => void) | undefined;
-  #opened: () => void = () => undefined;
   /** Kept once the log has been read to its end. */
-  readonly #open = new Promise<void>((resolve) => this.#opened = resolve);
-  /** Why nothing can be kept any more. */
-  #fault: string | undefined;
+  #open = Promise.withResolvers<void>();
+  #isOpen = false;
   #closed = false;
 
   constructor(options: LogMailStoreOptions) {
@@ -118,17 +114,23 @@ export class LogMailStore implements MailStore, MailChanges {
     this.#hear = hear;
   }
 
+  onLost(hear: (waiting: number) => void): void {
+    this.#hearLost = hear;
+  }
+
   /** Reads the log to its end and follows it from then on; tries until it succeeds. Never fails. */
   async start(): Promise<void> {
     const { log, clock } = this.#options;
-    this.#follow();
-    for (let tries = 1; !this.#closed; tries++) {
+    const index = this.#index;
+    for (let tries = 1; !this.#closed && index === this.#index; tries++) {
       try {
         const { epoch, last } = await log.span();
         this.#epoch = epoch;
+        this.#follow();
         await this.#reach(last, Infinity);
         this.#warnings.clear();
-        return this.#opened();
+        this.#isOpen = true;
+        return this.#open.resolve();
       } catch (error) {
         // The servers may just not be connected to yet.
         if (tries >= QUIET_TRIES) this.#warn("The log of messages could not be read", error);
@@ -141,7 +143,7 @@ export class LogMailStore implements MailStore, MailChanges {
   close(): void {
     this.#closed = true;
     this.#unfollow?.();
-    this.#opened();
+    this.#open.resolve();
     for (const { resolve } of this.#waiters) resolve();
     this.#waiters.clear();
   }
@@ -194,8 +196,8 @@ export class LogMailStore implements MailStore, MailChanges {
       }
       const data = await this.#dataOf(name, one);
       if (data === undefined) continue;
-      const { seq, sender, id, sentAtMs, expiresAtMs } = one;
-      mail.push({ name, seq, sender, id, sentAtMs, expiresAtMs, data });
+      const { seq, sentAtMs, expiresAtMs } = one;
+      mail.push({ name, seq, ...senderAndId(one), sentAtMs, expiresAtMs, data });
     }
     return { mail, expired };
   }
@@ -227,7 +229,7 @@ export class LogMailStore implements MailStore, MailChanges {
 
   async prune(nowMs: number, idsBeforeMs: number): Promise<PrunedMail> {
     await this.#untilOpen();
-    await this.#checkLog();
+    if (!await this.#isSameLog()) return { expired: 0, more: false };
     let count = 0;
     for (const box of [...this.#index.waitingBoxes]) {
       const places = this.#index.expiredOf(box, nowMs);
@@ -356,12 +358,13 @@ export class LogMailStore implements MailStore, MailChanges {
     const { log, clock } = this.#options;
     const endMs = clock.nowMs() + EDIT_MS_MAX;
     for (;;) {
-      const box = this.#index.box(name);
+      const index = this.#index;
+      const box = index.box(name);
       const entry = make(box);
       if (entry === undefined) return;
       const more = { writer: newWriter(), after: box.headSeq };
       const body = encodeRelayMailEntry({ ...entry, ...more });
-      const known = this.#index.appliedSeq;
+      const known = index.appliedSeq;
       try {
         // Others may be faster again and again.
         if (clock.nowMs() >= endMs) {
@@ -369,10 +372,10 @@ export class LogMailStore implements MailStore, MailChanges {
         }
         const seq = await log.append(name, body);
         // Else it would count as heard of, though nobody reads it, and be appended again for ever.
-        if (seq <= known) throw this.#isAnew();
+        if (seq <= known) throw this.#renew(index);
         await this.#reach(seq, endMs);
       } catch (error) {
-        if (error instanceof LogFullError || this.#fault !== undefined) throw error;
+        if (error instanceof LogFullError) throw error;
         if (this.#closed || clock.nowMs() >= endMs) {
           throw storeError(`Mailbox ${name} could not be changed`, error);
         }
@@ -384,16 +387,34 @@ export class LogMailStore implements MailStore, MailChanges {
   }
 
   /** Finds out that nothing is heard of the log any more, or that it is another one. */
-  async #checkLog(): Promise<void> {
+  async #isSameLog(): Promise<boolean> {
+    const index = this.#index;
     const { epoch, last } = await this.#options.log.span();
-    if (epoch !== this.#epoch) throw this.#isAnew();
+    if (epoch !== this.#epoch) this.#renew(index);
+    if (index !== this.#index) return false;
     await this.#reach(last, this.#options.clock.nowMs() + EDIT_MS_MAX);
+    return true;
   }
 
-  /** From now on nothing is kept. */
-  #isAnew(): StoreError {
-    this.#fault = "The log of messages was made anew: what it held is lost; start this relay again";
-    return new StoreError(this.#fault, false);
+  /** What the log held is lost: it is read from its beginning, and mailboxes begin anew. */
+  #renew(before: MailIndex): StoreError {
+    const what = "The log of messages was made anew: what waited in it is lost";
+    // Of several edits under way the first has seen to it.
+    if (before === this.#index) {
+      const { waiting } = before.totals;
+      this.#options.logger.error(what, { messages: waiting, mailboxes: before.boxCount });
+      this.#index = new MailIndex();
+      this.#cache.clear();
+      this.#leftOver = [];
+      // Who waits already goes on waiting.
+      if (this.#isOpen) this.#open = Promise.withResolvers();
+      this.#isOpen = false;
+      if (this.#isTelling) this.#hearLost?.(waiting);
+      for (const { resolve } of this.#waiters) resolve();
+      this.#waiters.clear();
+      void this.start();
+    }
+    return new StoreError(what, true);
   }
 
   /** Reads on until everything of a mailbox is known that was appended before this call. */
@@ -405,8 +426,11 @@ export class LogMailStore implements MailStore, MailChanges {
   /** @throws {StoreError} when the log could not be read up to there in time. */
   async #reach(seq: number, endMs: number): Promise<void> {
     const { clock } = this.#options;
-    while (this.#index.appliedSeq < seq) {
+    const index = this.#index;
+    while (index.appliedSeq < seq) {
       if (this.#closed) throw new StoreError("The relay stops", false);
+      if (index !== this.#index) throw this.#renew(index);
+      const before = index.appliedSeq;
       const isReached = await new Promise<boolean>((resolve) => {
         const timer = clock.setTimer(DEAF_MS, () => {
           this.#waiters.delete(waiter);
@@ -423,20 +447,25 @@ export class LogMailStore implements MailStore, MailChanges {
       });
       if (isReached) continue;
       if (clock.nowMs() >= endMs) throw new StoreError("The log of messages is silent", true);
-      this.#follow();
+      // A long log is not read within this time.
+      if (index.appliedSeq === before) this.#follow();
     }
   }
 
   async #untilOpen(): Promise<void> {
-    await this.#open;
+    await this.#open.promise;
     if (this.#closed) throw new StoreError("The relay stops", false);
-    if (this.#fault !== undefined) throw new StoreError(this.#fault, false);
   }
 
   #follow(): void {
     this.#unfollow?.();
-    this.#unfollow = this.#options.log.follow(this.#index.appliedSeq, (seq, body) => {
-      this.#apply(seq, body);
+    const index = this.#index;
+    const from = { epoch: this.#epoch, after: index.appliedSeq };
+    this.#unfollow = this.#options.log.follow(from, {
+      onEntry: (seq, body) => {
+        if (index === this.#index) this.#apply(seq, body);
+      },
+      onAnew: () => void this.#renew(index),
     });
   }
 
@@ -454,12 +483,12 @@ export class LogMailStore implements MailStore, MailChanges {
     if (change === undefined) return;
     const { name, writer, put, takenCount, expiredCount, isVoid } = change;
     const isOwn = writer.startsWith(`${this.#options.relay}-`);
-    if (put.length > 0) this.#keepAtHand(seq, entry.puts);
+    if (put.length > 0) this.#cache.keep(seq, entry.puts);
     const tally = this.#tallies.get(writer);
     if (tally !== undefined) tally.ended += takenCount + expiredCount;
     if (isOwn) { for (const key of put) this.#unclaimed.add(`${name} ${key}`); }
     const spent = change.spent.map((one) => ({ name, seq: one }));
-    for (const one of change.spent) this.#dropFromHand(one);
+    for (const one of change.spent) this.#cache.drop(one);
     if (isOwn) void this.#removeAll(spent);
     else if (!this.#isTelling) this.#leftOver.push(...spent);
     if (this.#isTelling && !isVoid) {
@@ -488,25 +517,8 @@ export class LogMailStore implements MailStore, MailChanges {
       return undefined;
     }
     const { puts } = decodeRelayMailEntry(body);
-    this.#keepAtHand(entrySeq, puts);
+    this.#cache.keep(entrySeq, puts);
     return puts[at]?.data;
-  }
-
-  #keepAtHand(seq: number, puts: readonly RelayMailPut[]): void {
-    this.#dropFromHand(seq);
-    this.#cache.set(seq, puts);
-    this.#cacheBytes += bytesOf(puts);
-    for (const oldest of this.#cache.keys()) {
-      if (this.#cache.size <= CACHE_ENTRIES_MAX && this.#cacheBytes <= CACHE_BYTES_MAX) break;
-      this.#dropFromHand(oldest);
-    }
-  }
-
-  #dropFromHand(seq: number): void {
-    const puts = this.#cache.get(seq);
-    if (puts === undefined) return;
-    this.#cache.delete(seq);
-    this.#cacheBytes -= bytesOf(puts);
   }
 
   /** What cannot be removed now stays until a relay starts anew. Never fails. */
@@ -550,10 +562,6 @@ export class LogMailStore implements MailStore, MailChanges {
   }
 }
 
-function bytesOf(puts: readonly RelayMailPut[]): number {
-  return puts.reduce((sum, { data }) => sum + data.length, 0);
-}
-
 /** Undefined: nothing ends. At most {@linkcode ENDS_PER_ENTRY_MAX} do. */
 function endEntry(
   { name, lastSeq, takenSeq, waiting }: IndexedBox,
@@ -565,8 +573,7 @@ function endEntry(
   const ends = some.flatMap((seq): RelayMailEnd[] => {
     const mail = waiting.get(seq);
     if (mail === undefined) return [];
-    const { sender, id, sentAtMs } = mail;
-    return [{ seq, sender, id, sentAtMs, expired }];
+    return [{ seq, ...senderAndId(mail), sentAtMs: mail.sentAtMs, expired }];
   });
   const taken = expired ? takenSeq : Math.max(takenSeq, some.at(-1) ?? 0);
   return { name, last: lastSeq, taken, puts: [], ends };

@@ -5,11 +5,11 @@ import type { RelayMailEntry } from "../../proto/codec.ts";
 /** Ids of messages that are in no mailbox any more; the one that ended first is forgotten. */
 export const ENDED_IDS_MAX = 1_000_000;
 
-/** A message that waits, without its data. */
+/** A message that waits, without its data. There may be a million: see {@linkcode senderAndId}. */
 export interface IndexedMail {
   readonly seq: number;
-  readonly sender: string;
-  readonly id: string;
+  /** As {@linkcode mailKey} makes it: one text in place of three. */
+  readonly key: string;
   readonly sentAtMs: number;
   readonly expiresAtMs: number;
   readonly bytes: number;
@@ -35,6 +35,12 @@ export interface IndexChange {
 /** By what a message is known: whose it is, and its id. */
 export function mailKey({ sender, id }: { readonly sender: string; readonly id: string }): string {
   return `${sender} ${id}`;
+}
+
+/** Whose a message is, and its id, from its key: neither holds a space. */
+export function senderAndId({ key }: IndexedMail): { sender: string; id: string } {
+  const space = key.indexOf(" ");
+  return { sender: key.slice(0, space), id: key.slice(space + 1) };
 }
 
 /** An entry that may leave the log. */
@@ -67,7 +73,7 @@ export class IndexedBox {
   readonly waiting = new Map<number, IndexedMail>();
   /** Place of a message that waits by key; of one that ended the same below zero. */
   readonly ids = new Map<string, number>();
-  /** Messages that wait of each entry that has any. */
+  /** Messages that wait of each entry that had several; of any other that has any it is one. */
   readonly left = new Map<number, number>();
   readonly endEntries: EndEntry[] = [];
   /** Entries of which nothing waits and that may still be in the log, whoever is to take them out. */
@@ -151,12 +157,13 @@ export class MailIndex {
       return { name, writer, put: [], takenCount: 0, expiredCount: 0, spent: [], isVoid: true };
     }
     const put = puts.map((one, at) => {
-      const { sender, id, sentAtMs, expiresAtMs, data } = one;
+      const { sentAtMs, expiresAtMs, data: { length: bytes } } = one;
       const place = last - puts.length + 1 + at;
-      const mail = { seq: place, sender, id, sentAtMs, expiresAtMs, bytes: data.length, at };
-      this.#add(box, { ...mail, entrySeq: seq });
-      return mailKey(one);
+      const key = mailKey(one);
+      this.#add(box, { seq: place, key, sentAtMs, expiresAtMs, bytes, entrySeq: seq, at });
+      return key;
     });
+    if (puts.length > 1) box.left.set(seq, puts.length);
     let takenCount = 0;
     let expiredCount = 0;
     const spent: number[] = [];
@@ -200,9 +207,10 @@ export class MailIndex {
    */
   takeOldEnds(sentBeforeMs: number, limit: number): LogPlace[] {
     const places: LogPlace[] = [];
-    for (const { name, endEntries, headSeq, left, spent } of this.#boxes.values()) {
+    for (const { name, endEntries, headSeq, waiting, spent } of this.#boxes.values()) {
       // What they end must be gone before they are, or it would wait again in the next life.
-      const [oldestLeft = Infinity] = left.keys();
+      const [oldest] = waiting.values();
+      const oldestLeft = oldest?.entrySeq ?? Infinity;
       const isOld = ({ seq, newestSentAtMs }: EndEntry): boolean =>
         newestSentAtMs < sentBeforeMs && seq < oldestLeft && seq !== headSeq;
       while (endEntries.length > 0 && isOld(endEntries[0])) {
@@ -232,8 +240,7 @@ export class MailIndex {
 
   #add(box: IndexedBox, mail: IndexedMail): void {
     box.waiting.set(mail.seq, mail);
-    box.ids.set(mailKey(mail), mail.seq);
-    box.left.set(mail.entrySeq, (box.left.get(mail.entrySeq) ?? 0) + 1);
+    box.ids.set(mail.key, mail.seq);
     box.nextExpiryMs = Math.min(box.nextExpiryMs, mail.expiresAtMs);
     this.#count(box, 1, mail.bytes);
   }

@@ -18,6 +18,19 @@ export interface LogSpan {
   readonly last: number;
 }
 
+/** Where reading goes on: behind this entry of the log of this epoch. */
+export interface LogPosition {
+  readonly epoch: number;
+  readonly after: number;
+}
+
+/** Who reads a log. */
+export interface LogFollower {
+  onEntry(seq: number, body: Uint8Array): void;
+  /** It is another log than before, of which nothing is handed on. The last call. */
+  onAnew(): void;
+}
+
 /**
  * Entries in one order, each under a name, that survive the programs that read and write them. All
  * but `follow` throw a {@linkcode StoreError} when the log does not answer; whether something was
@@ -44,5 +57,5 @@ export interface MailLog {
    *
    * @returns what ends it.
    */
-  follow(after: number, onEntry: (seq: number, body: Uint8Array) => void): () => void;
+  follow(from: LogPosition, follower: LogFollower): () => void;
 }

@@ -16,7 +16,14 @@ import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/t
 import { messageOf, StoreError } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
-import { LogFullError, type LogSpan, type MailLog } from "./mail_log.ts";
+import { natsSyncOf } from "./nats_monitor.ts";
+import {
+  type LogFollower,
+  LogFullError,
+  type LogPosition,
+  type LogSpan,
+  type MailLog,
+} from "./mail_log.ts";
 import { RareWarnings } from "./rare_warnings.ts";
 import type { RelayBus } from "./relay_bus.ts";
 
@@ -52,6 +59,8 @@ export interface NatsLinkOptions {
   readonly isStore: boolean;
   /** Servers that keep each message. */
   readonly replicas: number;
+  /** Monitoring of the servers, `http://host:8222`: asked how they write to disk. */
+  readonly monitors: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -172,12 +181,37 @@ export class NatsLink implements RelayBus {
         maxPayload: info.max_payload,
       });
     }
-    if (!isStore || major > 2 || (major === 2 && minor >= 10)) return;
+    if (!isStore) return;
+    if (major > 2 || (major === 2 && minor >= 10)) return void this.#checkSync();
     log.warn(
       "This NATS server writes to disk every two minutes and cannot be told otherwise: messages " +
         "that were acknowledged are lost when the power fails. From 2.10 on set sync_interval: always",
       { version: info?.version ?? "" },
     );
+  }
+
+  /** Says of each server whether what it acknowledges survives a loss of power. Never fails. */
+  async #checkSync(): Promise<void> {
+    const { log, monitors } = this.#options;
+    if (monitors.length === 0) {
+      log.warn(
+        "Whether messages that are acknowledged survive a loss of power is not known: NATS servers " +
+          "need sync_interval: always, and tell it only where [relay] nats_monitor says",
+      );
+    }
+    for (const { monitor, isAlways, text } of await Promise.all(monitors.map(natsSyncOf))) {
+      const fields = { monitor, writes: text };
+      if (isAlways === true) log.info("A NATS server syncs each message to disk", fields);
+      else if (isAlways === undefined) {
+        log.warn("Whether a NATS server syncs each message to disk is not known", fields);
+      } else {
+        log.warn(
+          "A NATS server acknowledges messages before they are on disk, and loses them when the " +
+            "power fails: set sync_interval: always in its jetstream",
+          fields,
+        );
+      }
+    }
   }
 
   async #watch(connection: NatsConnection): Promise<void> {
@@ -271,8 +305,8 @@ export class NatsMailLog implements MailLog {
     }
   }
 
-  follow(after: number, onEntry: (seq: number, body: Uint8Array) => void): () => void {
-    const follower = new Follower(after, onEntry);
+  follow({ epoch, after }: LogPosition, reader: LogFollower): () => void {
+    const follower = new Follower(epoch, after, reader);
     void this.#follow(follower);
     return () => follower.end();
   }
@@ -283,7 +317,8 @@ export class NatsMailLog implements MailLog {
       const connection = this.#link.connection;
       try {
         if (connection !== undefined) {
-          await this.#openStream();
+          const { created } = await this.#openStream();
+          if (Date.parse(created) !== follower.epoch) return follower.endAnew();
           const consumer = await jetstream(connection).consumers.get(this.#stream, {
             deliver_policy: DeliverPolicy.StartSequence,
             opt_start_seq: follower.after + 1,
@@ -360,10 +395,7 @@ class Follower {
   ended = false;
   #messages: ConsumerMessages | undefined;
 
-  constructor(
-    public after: number,
-    readonly onEntry: (seq: number, body: Uint8Array) => void,
-  ) {}
+  constructor(readonly epoch: number, public after: number, readonly reader: LogFollower) {}
 
   async read(messages: ConsumerMessages): Promise<void> {
     this.#messages = messages;
@@ -371,12 +403,19 @@ class Follower {
     for await (const { seq, data } of messages) {
       if (this.ended) break;
       this.after = seq;
-      this.onEntry(seq, data);
+      this.reader.onEntry(seq, data);
     }
   }
 
   end(): void {
     this.ended = true;
     this.#messages?.stop();
+  }
+
+  /** The stream is another one. */
+  endAnew(): void {
+    if (this.ended) return;
+    this.end();
+    this.reader.onAnew();
   }
 }

@@ -40,7 +40,14 @@ async function withServer(
   const write = (line: string): void => hearers.forEach((hear) => hear(line));
   const link = new NatsLink({
     ...{ servers: [`${scheme}://127.0.0.1:${port}`], secret: "secret-of-relays" },
-    ...{ caFile: undefined, prefix: "lars", isStore: false, replicas: 1, clock: systemClock },
+    ...{
+      caFile: undefined,
+      prefix: "lars",
+      isStore: false,
+      replicas: 1,
+      monitors: [],
+      clock: systemClock,
+    },
     log: {
       ...silentLogger,
       info: write,

@@ -28,9 +28,23 @@ export function parseNatsServers(text: string): string[] {
   return servers;
 }
 
+/** Addresses of their monitoring. @throws {ConfigError} naming what is none. */
+export function parseNatsMonitors(text: string): string[] {
+  const monitors = text.split(/[\s,]+/).filter((one) => one !== "");
+  for (const monitor of monitors) {
+    if (/^https?:\/\/(\[[0-9a-fA-F:]+\]|[\w.-]+)(:\d{1,5})?$/.test(monitor)) continue;
+    throw new ConfigError(
+      `[relay] nats_monitor must be like http://host:8222, several separated by commas: ` +
+        `current value is ${monitor.replace(/\/\/.*@/, "//***@")}`,
+    );
+  }
+  return monitors;
+}
+
 /** The settings that have to do with NATS. */
-function checkSettings({ nats, storeUrl, natsPrefix }: RelaySettings): string[] {
+function checkSettings({ nats, storeUrl, natsPrefix, natsMonitor }: RelaySettings): string[] {
   const servers = parseNatsServers(nats);
+  parseNatsMonitors(natsMonitor);
   if (servers.length === 0 && storeUrl === "nats") {
     throw new ConfigError("[relay] store = nats needs [relay] nats = nats://host:4222");
   }
@@ -102,6 +116,7 @@ export async function openNatsSide(
     secret: token && new TextDecoder().decode(token),
     caFile: natsCaFile === "" ? undefined : natsCaFile,
     isStore: settings.storeUrl === "nats",
+    monitors: parseNatsMonitors(settings.natsMonitor),
   };
   const { NatsLink, NatsMailLog } = await import("./nats_link.ts");
   const { LogMailStore } = await import("./log_mail_store.ts");

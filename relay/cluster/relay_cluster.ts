@@ -59,7 +59,7 @@ export class RelayCluster implements DirectoryEvents {
       if (this.#peers === undefined) throw new Error("The cluster has not begun");
       return this.#peers;
     };
-    const links = new RequestLinks(broker, peers);
+    const links = new RequestLinks(broker, this.#options.clock, peers);
     this.#parts = parts;
     this.#links = links;
     this.#peers = new RelayPeers({
@@ -159,6 +159,7 @@ export class RelayCluster implements DirectoryEvents {
 
   /** Says goodbye to other relays. Harmless when repeated. */
   close(): void {
+    this.#links?.close();
     this.#peers?.close();
   }
 

@@ -6,6 +6,7 @@ import { RelayWorker } from "../../api/relay_worker.ts";
 import { RelayStatus } from "../../proto/message_ids.ts";
 import { until } from "../../tests/support/until.ts";
 import { FakeBus, FakeHub } from "../testing/fake_bus.ts";
+import { LinkedPeer } from "../testing/linked_peer.ts";
 import { type TestRelay, withRelay } from "../testing/test_relay.ts";
 
 /** A relay that is silent is believed for five seconds. */
@@ -165,6 +166,31 @@ test("relays: a request finds a worker at another relay where there is none here
       assert.equal(requests_waiting, 0);
     }
     await client.close();
+  }));
+
+test("relays: a request of a client of the original waits again when the other relay's worker went", () =>
+  withTwo(async ({ a, b, buses }) => {
+    // The worker serves the module of the original, and is slow to be missed.
+    const serving = (relay: TestRelay, answer: string): RelayWorker =>
+      new RelayWorker({ relays: [relay.name] }, () => bytes(answer));
+    const far = serving(b, "far");
+    await until(() => a.stats().modules === 1);
+    const peer = await LinkedPeer.connect(a.address);
+    peer.send({ msgid: 1 });
+    await until(() => peer.texts.includes("far"));
+    assert.equal(b.stats().clients, 0);
+    // What is said of the end of the worker is not heard, so the request goes there all the same.
+    buses[1].losesAll = true;
+    await far.close();
+    await until(() => b.stats().modules === 0);
+    await until(() => b.stats().workers === 0);
+    buses[1].losesAll = false;
+    peer.send({ msgid: 2 });
+    await until(() => a.stats().requests_waiting === 1);
+    const near = serving(a, "near");
+    await until(() => peer.texts.includes("near"));
+    await near.close();
+    peer.close();
   }));
 
 test(

@@ -3,6 +3,7 @@
 import { type ModuleId, moduleId, type ModuleKey } from "../../model/module.ts";
 import type { RelayPass } from "../../proto/codec.ts";
 import { RelayStatus } from "../../proto/message_ids.ts";
+import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { BrokerClient, BrokerWorker } from "../broker/broker_parts.ts";
 import type { ClientPort, ReplyOrder, TaskOrder, WorkerPort } from "../broker/broker_ports.ts";
@@ -12,6 +13,9 @@ import type { PassEnd, RelayPeers } from "./relay_peers.ts";
 
 /** Requests that one other relay may have without an answer; further ones wait in their queue. */
 export const LINK_CREDIT = 1_000;
+
+/** A relay that had no worker for a request after all is given the next one after this. */
+const NO_WORKER_PAUSE_MS = 100;
 
 /** How much longer than the client an answer of another relay is waited for, in milliseconds. */
 const GRACE_MS = 1_000;
@@ -71,10 +75,20 @@ export class RequestLinks {
   readonly #inbound = new Map<string, InboundLink>();
   /** Modules with workers that are here. */
   readonly #own = new Map<ModuleId, ModuleKey>();
+  readonly #clock: Clock;
+  /** Credit that is given back when the pause is over. */
+  readonly #paused: BrokerWorker[] = [];
+  #pause: Timer | undefined;
 
-  constructor(broker: Broker, peers: () => RelayPeers) {
+  constructor(broker: Broker, clock: Clock, peers: () => RelayPeers) {
     this.#broker = broker;
+    this.#clock = clock;
     this.#peers = peers;
+  }
+
+  /** Nothing is due any more. Harmless when repeated. */
+  close(): void {
+    this.#pause?.cancel();
   }
 
   /** Modules that have workers here. */
@@ -138,15 +152,18 @@ export class RequestLinks {
   /** Called by a link that has been given a request. */
   passOn({ peer, worker }: OutboundLink, order: TaskOrder): void {
     const { task, sid, modId, cmdId, ttlMs, key, data } = order;
+    const port = this.#broker.clients.get(sid)?.port;
+    const kept = port?.waitsForWorkers === true ? data.slice() : undefined;
     const end = ({ status, data: answer }: PassEnd): void => {
       if (worker === undefined || worker.gone) return;
       const isAnswer = status === RelayStatus.Ok || status === RelayStatus.Failed;
       if (isAnswer) this.#broker.reply(worker, task, status, answer);
-      else this.#broker.giveBack(worker, task, statusOf(status));
-      this.#broker.grant(worker, 1);
+      else this.#broker.giveBack(worker, task, statusOf(status), kept);
+      if (status === RelayStatus.NoWorker) this.#grantLater(worker);
+      else this.#broker.grant(worker, 1);
     };
     // What comes from another relay goes to no third one, which might send it back.
-    const isPassed = this.#broker.clients.get(sid)?.port.kind === "relay";
+    const isPassed = port?.kind === "relay";
     // Not within the call that hands it over.
     const later = (given: PassEnd): void => queueMicrotask(() => end(given));
     if (isPassed) return later({ status: RelayStatus.NoWorker, receivers: 0, data: NO_DATA });
@@ -159,6 +176,15 @@ export class RequestLinks {
       else end(given);
     });
     isWithin = false;
+  }
+
+  /** What waits would come back at once, again and again, until the other relay's news is here. */
+  #grantLater(worker: BrokerWorker): void {
+    this.#paused.push(worker);
+    this.#pause ??= this.#clock.setTimer(NO_WORKER_PAUSE_MS, () => {
+      this.#pause = undefined;
+      for (const one of this.#paused.splice(0)) this.#broker.grant(one, 1);
+    });
   }
 
   #serve({ peer, worker }: OutboundLink): void {

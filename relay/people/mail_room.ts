@@ -38,6 +38,8 @@ const PRUNE_ROUNDS_MAX = 20;
 export interface MailReceiver {
   /** @returns false when it reads too slowly; it will be ended. */
   takeMail(mail: Mail): boolean;
+  /** What kept its mailbox is gone: it is to be opened again, and is another one. */
+  mailboxLost(): void;
 }
 
 /** What a client knows of its mailbox when it comes. */
@@ -72,6 +74,8 @@ export interface MailChange {
 export interface MailChanges {
   /** Tells of changes after the first answer of `MailStore.totals`. */
   onChange(hear: (change: MailChange) => void): void;
+  /** Tells that all mailboxes are lost and begin anew, and how many messages waited in them. */
+  onLost(hear: (waiting: number) => void): void;
 }
 
 /** What a {@linkcode MailRoom} is given. */
@@ -124,12 +128,16 @@ export class MailRoom {
   #pruner: Timer | undefined;
   #pruning = false;
   #failureCount = 0;
+  #lostCount = 0;
+  /** Bytes that wait, as of the last look. */
+  #waitingBytes = 0;
   #closed = false;
 
   constructor(options: MailRoomOptions) {
     this.#options = options;
     this.#logLimiter = new LogRateLimiter(options.clock);
     options.changes?.onChange((change) => this.#changed(change));
+    options.changes?.onLost((waiting) => this.#lost(waiting));
   }
 
   /** Where messages are kept. */
@@ -223,6 +231,7 @@ export class MailRoom {
         this.#countOwn(expired, () => this.ledger.expire());
         if (!more) break;
       }
+      this.#waitingBytes = (await store.totals()).waitingBytes;
     } catch (error) {
       this.#failed("Old messages could not be taken out", error);
     } finally {
@@ -232,11 +241,16 @@ export class MailRoom {
 
   /** Counters since the start, and present sizes. */
   stats(): Record<string, number> {
+    const { totalMessagesMax, totalBytesMax } = this.#options.limits;
+    const { waiting } = this.ledger.counts;
     return {
       ...this.ledger.stats("mail"),
+      mail_waiting_bytes: this.#waitingBytes,
+      mail_share: Math.max(waiting / totalMessagesMax, this.#waitingBytes / totalBytesMax),
       mail_unwritten: this.#unwritten.length,
       mail_readers: this.#readers.size,
       mail_failures: this.#failureCount,
+      mail_stores_lost: this.#lostCount,
     };
   }
 
@@ -256,6 +270,19 @@ export class MailRoom {
     if (reader !== undefined) void this.#pump(reader);
   }
 
+  /** Those who read their mailboxes open them again: places of before mean nothing any more. */
+  #lost(waiting: number): void {
+    this.#lostCount++;
+    for (let i = 0; i < waiting; i++) this.ledger.refuse("lost");
+    this.#takes.clear();
+    const readers = [...this.#readers.values()];
+    this.#readers.clear();
+    for (const reader of readers) {
+      reader.closed = true;
+      reader.receiver.mailboxLost();
+    }
+  }
+
   /** Before the first write, so that nothing is counted twice. Never fails. */
   async #learn(): Promise<void> {
     const { store, clock } = this.#options;
@@ -266,7 +293,9 @@ export class MailRoom {
         pauseMs = Math.min(RETRY_MAX_MS, pauseMs * 2)
       ) {
         try {
-          return this.ledger.adopt((await store.totals()).waiting);
+          const { waiting, waitingBytes } = await store.totals();
+          this.#waitingBytes = waitingBytes;
+          return this.ledger.adopt(waiting);
         } catch (error) {
           this.#failed("What is kept could not be counted", error);
           await sleep(clock, pauseMs);

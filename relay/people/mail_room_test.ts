@@ -29,6 +29,8 @@ class TestReceiver implements MailReceiver {
   readonly mail: Mail[] = [];
   takes = true;
 
+  mailboxLost(): void {}
+
   takeMail(mail: Mail): boolean {
     if (this.takes) this.mail.push(mail);
     return this.takes;
@@ -315,6 +317,7 @@ test(
           let sentAtMs = 0;
           const come = async (): Promise<void> => {
             const receiver = {
+              mailboxLost(): void {},
               takeMail({ id, seq }: Mail): boolean {
                 // What it has had it passes over, as `RelayClient` does: the connection before may have
                 // been sent something while this one was opened.

@@ -2,7 +2,13 @@
 
 import { StoreError } from "../../reactor/errors.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
-import { LogFullError, type LogSpan, type MailLog } from "../cluster/mail_log.ts";
+import {
+  type LogFollower,
+  LogFullError,
+  type LogPosition,
+  type LogSpan,
+  type MailLog,
+} from "../cluster/mail_log.ts";
 
 /** What becomes of an append. */
 export type LogFault =
@@ -75,8 +81,9 @@ class FakeLogFollower {
   constructor(
     readonly log: FakeLog,
     readonly link: FakeLogLink,
+    readonly epoch: number,
     public after: number,
-    readonly onEntry: (seq: number, body: Uint8Array) => void,
+    readonly follower: LogFollower,
   ) {}
 
   pump(): void {
@@ -85,9 +92,10 @@ class FakeLogFollower {
     queueMicrotask(() => {
       this.#running = false;
       if (this.link.isDeaf || this.link.isAway) return;
+      if (this.epoch !== this.log.epoch) return this.follower.onAnew();
       while (this.after < this.log.last) {
         const entry = this.log.entries.get(++this.after);
-        if (entry !== undefined) this.onEntry(this.after, entry.body);
+        if (entry !== undefined) this.follower.onEntry(this.after, entry.body);
       }
     });
   }
@@ -147,9 +155,9 @@ export class FakeLogLink implements MailLog {
     this.#log.entries.delete(seq);
   }
 
-  follow(after: number, onEntry: (seq: number, body: Uint8Array) => void): () => void {
+  follow({ epoch, after }: LogPosition, follower: LogFollower): () => void {
     this.isDeaf = false;
-    return this.#log.follow(new FakeLogFollower(this.#log, this, after, onEntry));
+    return this.#log.follow(new FakeLogFollower(this.#log, this, epoch, after, follower));
   }
 
   async #reach(): Promise<void> {

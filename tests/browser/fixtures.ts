@@ -206,6 +206,8 @@ export class FixtureWorld {
       ["agent_silent", "Agent says nothing", "critical", 60],
       ["dns_behind", "dns is behind", "warning", 10],
       ["report_backlog", "Reports wait", "warning", 10_000],
+      ["relay_drops", "A relay does not take messages", "warning", 0],
+      ["relay_store_full", "Store of a relay nearly full", "warning", 0.8],
     ].map(([kind, title, severity, threshold], index) => ({
       id: index + 1,
       kind: kind as "node_out",
@@ -524,6 +526,7 @@ export class FixtureWorld {
         ...{ running: 218, waiting: 1_204, waitingBytes: 245_616, oldestMs: 6_840 },
         ...{ requestsPerSecond: 31_240.5, answersPerSecond: 31_180, messagesPerSecond: 12.4 },
         ...{ timedOut: 37, lostWithWorkers: 2, mailWaiting: 1_811 },
+        ...{ mailShare: 0.0018, isCutOff: false },
         drops: [
           drop("requests", "full", 4_021, 58.5),
           drop("replies", "late", 37, 0),
@@ -536,6 +539,7 @@ export class FixtureWorld {
       facts: {
         ...none,
         ...{ clients: 0, names: 0, workers: 0, messagesPerSecond: null, mailWaiting: null },
+        ...{ mailShare: null, isCutOff: false },
         drops: [],
       },
     }, away(`relay.${"east.".repeat(12)}example:2000`)];

@@ -1,18 +1,32 @@
 // Shell. NATS servers for tests, with streams in files: one alone, or three together.
 
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import process from "node:process";
 import { fileOfDebianPackage } from "./debian_package.ts";
 import { freePort } from "./free_port.ts";
 import type { Processes, TestProcess } from "./processes.ts";
 import { until } from "./until.ts";
 
-/** Where the program is; undefined: it is not here, and cannot be fetched. */
+/**
+ * Where the program is: where `LARS_TEST_NATS_SERVER` says, else that of the system; undefined: it is
+ * not here, and cannot be fetched.
+ */
 export function natsProgram(): string | undefined {
+  const wanted = process.env.LARS_TEST_NATS_SERVER;
+  if (wanted !== undefined) return wanted;
   const installed = ["/usr/sbin/nats-server", "/usr/bin/nats-server", "/usr/local/bin/nats-server"];
   return installed.find((path) => existsSync(path)) ??
     fileOfDebianPackage("nats-server", "usr/sbin/nats-server");
+}
+
+/** From 2.10 on servers can be told to sync each message before they acknowledge it. */
+export function canSyncAlways(program: string): boolean {
+  const said = spawnSync(program, ["--version"], { encoding: "utf8" }).stdout;
+  const [, major, minor] = /v(\d+)\.(\d+)\./.exec(said) ?? [];
+  return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 10);
 }
 
 /** One server, which may be killed and started again with what it had. */
@@ -26,15 +40,24 @@ export class NatsServer {
     readonly program: string,
     readonly file: string,
     readonly processes: Processes,
+    readonly directory: string,
   ) {}
+
+  get monitor(): string {
+    return `http://127.0.0.1:${this.monitorPort}`;
+  }
 
   get url(): string {
     return `nats://127.0.0.1:${this.port}`;
   }
 
-  /** @returns when it takes connections. */
-  async start(): Promise<void> {
-    const started = this.processes.spawnCommand(this.name, [this.program, "-c", this.file]);
+  /**
+   * @param under Words of a program that runs it.
+   * @returns when it takes connections.
+   */
+  async start(under: readonly string[] = []): Promise<void> {
+    const argv = [...under, this.program, "-c", this.file];
+    const started = this.processes.spawnCommand(this.name, argv);
     this.#process = started;
     await until(async () => {
       if (!started.alive) throw new Error(`${this.name} ended: ${started.stderr}`);
@@ -46,16 +69,33 @@ export class NatsServer {
     await this.#process?.kill9();
   }
 
+  /** The same where another program runs it, which ends with it. */
+  kill9ByFile(): void {
+    process.kill(Number(readFileSync(join(this.directory, "pid"), "utf8")), "SIGKILL");
+  }
+
   signal(name: "SIGSTOP" | "SIGCONT"): void {
     this.#process?.signal(name);
   }
 }
 
-/** Starts so many servers that know each other. */
+/** Starts so many servers that know each other. They sync each message, where they can. */
 export async function startNats(
   processes: Processes,
   program: string,
   count: 1 | 3,
+): Promise<NatsServer[]> {
+  const servers = await newNats(processes, program, count, canSyncAlways(program));
+  await Promise.all(servers.map((server) => server.start()));
+  return servers;
+}
+
+/** The same, not started. */
+export async function newNats(
+  processes: Processes,
+  program: string,
+  count: 1 | 3,
+  syncsAlways: boolean,
 ): Promise<NatsServer[]> {
   const clusterPorts = await Promise.all(Array.from({ length: count }, () => freePort()));
   const routes = clusterPorts.map((port) => `nats://127.0.0.1:${port}`).join(", ");
@@ -71,12 +111,13 @@ export async function startNats(
     writeFileSync(
       file,
       `server_name: n${index}\nlisten: "127.0.0.1:${port}"\nhttp: "127.0.0.1:${monitorPort}"\n` +
-        `jetstream { store_dir: "${directory}" }\n${cluster}`,
+        `pid_file: "${directory}/pid"\n` +
+        `jetstream { store_dir: "${directory}"${syncsAlways ? ", sync_interval: always" : ""} }\n` +
+        cluster,
     );
     const name = `nats${index}`;
-    servers.push(new NatsServer(name, port, monitorPort, program, file, processes));
+    servers.push(new NatsServer(name, port, monitorPort, program, file, processes, directory));
   }
-  await Promise.all(servers.map((server) => server.start()));
   return servers;
 }
 

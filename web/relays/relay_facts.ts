@@ -48,6 +48,8 @@ export function relayFacts(stats: RelayTelling, earlier: EarlierStats | undefine
     timedOut: countOf(stats, "requests_timed_out"),
     lostWithWorkers: countOf(stats, "requests_lost_with_worker"),
     mailWaiting: "mail_waiting" in stats ? countOf(stats, "mail_waiting") : null,
+    mailShare: "mail_share" in stats ? numberOf(stats, "mail_share") : null,
+    isCutOff: stats.relays_connected === 0,
     drops: dropsOf(stats, earlier),
   };
 }

@@ -39,6 +39,13 @@ test("relayFacts() reads the counters of a broker: sizes, rates and drops", () =
   ]);
 });
 
+test("relayFacts(): how full its store is, and whether it reaches other relays", () => {
+  const none = relayFacts({}, undefined);
+  assert.deepEqual([none.mailShare, none.isCutOff], [null, false]);
+  const facts = relayFacts({ mail_share: 0.5, relays_connected: 0 }, undefined);
+  assert.deepEqual([facts.mailShare, facts.isCutOff], [0.5, true]);
+});
+
 test("relayFacts() knows no rate at first, nor of a relay that started again", () => {
   assert.equal(relayFacts({ requests_sent: 5 }, undefined).requestsPerSecond, null);
   const earlier = { stats: { requests_sent: 9 }, agoS: 1 };

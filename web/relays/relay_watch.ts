@@ -1,4 +1,4 @@
-// Shell. Looks after the relays that the console is told of: asks them while somebody looks on.
+// Shell. Looks after the relays that the console is told of: asks them while somebody, or a rule, looks on.
 
 import type {
   RelayClientList,
@@ -8,6 +8,7 @@ import type {
   RelayRow,
   RelayWorkerList,
 } from "../../control/schemas.ts";
+import type { SeenRelay } from "../../control/alerts/relay_checks.ts";
 import { type Actor, auditOf } from "../../control/access/actor.ts";
 import { type Address, formatAddress } from "../../reactor/address.ts";
 import { messageOf } from "../../reactor/errors.ts";
@@ -35,9 +36,14 @@ const RATE_S_MAX = 10;
 /** An answer of the same kind is given again for so long, so that many pages cost what one does. */
 const FRESH_MS = 900;
 
+/** Relays are asked for rules of alerts this often at most, in milliseconds. */
+export const RELAY_LOOK_MS = 5_000;
+
 /** What a {@linkcode RelayWatch} is given. */
 export interface RelayWatchOptions extends Omit<RelayAdminOptions, "address"> {
   readonly addresses: readonly Address[];
+  /** They were asked for: that one does not answer means something, also when it never has. */
+  readonly areExpected: boolean;
   readonly store: Store;
 }
 
@@ -56,15 +62,22 @@ class WatchedRelay {
   #idle: Timer | undefined;
   #before: Sample | undefined;
   #latest: Sample | undefined;
+  #hasAnswered = false;
 
   constructor(options: RelayAdminOptions) {
     this.name = formatAddress(options.address);
     this.#options = options;
   }
 
+  /** It has answered since the start. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
+  }
+
   async row(): Promise<RelayRow> {
     try {
       const stats = await this.ask("stats");
+      this.#hasAnswered = true;
       if (this.#latest?.stats !== stats) {
         this.#before = this.#latest;
         this.#latest = { atMs: this.#options.clock.nowMs(), stats };
@@ -114,9 +127,14 @@ export class RelayWatch {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #relays: readonly WatchedRelay[];
+  readonly #areExpected: boolean;
+  #seen: readonly SeenRelay[] = [];
+  #lookedAtMs = -Infinity;
+  #isLooking = false;
 
-  constructor({ addresses, store, ...options }: RelayWatchOptions) {
+  constructor({ addresses, areExpected, store, ...options }: RelayWatchOptions) {
     this.#store = store;
+    this.#areExpected = areExpected;
     this.#clock = options.clock;
     this.#relays = addresses.map((address) => new WatchedRelay({ ...options, address }));
   }
@@ -124,6 +142,29 @@ export class RelayWatch {
   /** All of them, in the order of the configuration; those that do not answer say why. */
   async list(): Promise<RelayList> {
     return { relays: await Promise.all(this.#relays.map((relay) => relay.row())) };
+  }
+
+  /**
+   * All of them as they last answered, for rules of alerts. They are asked again for the calls to
+   * come, every {@linkcode RELAY_LOOK_MS} at most.
+   */
+  seen(): readonly SeenRelay[] {
+    const nowMs = this.#clock.nowMs();
+    if (!this.#isLooking && nowMs - this.#lookedAtMs >= RELAY_LOOK_MS) {
+      this.#lookedAtMs = nowMs;
+      void this.#look();
+    }
+    return this.#seen;
+  }
+
+  /** Never fails. */
+  async #look(): Promise<void> {
+    this.#isLooking = true;
+    this.#seen = await Promise.all(this.#relays.map(async (relay): Promise<SeenRelay> => {
+      const row = await relay.row();
+      return { ...row, isExpected: this.#areExpected || relay.hasAnswered };
+    }));
+    this.#isLooking = false;
   }
 
   /** @throws {ApiProblem} `not-found`, or `relay-away`; so do the others. */

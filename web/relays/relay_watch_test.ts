@@ -75,6 +75,32 @@ test(
 );
 
 test(
+  "rules about relays: a console asks relays for them, and one that ends is told as away",
+  { timeout: 120_000 },
+  () =>
+    withRelay({}, async (relay) => {
+      await withConsole(async ({ clients: { viewer, operator } }) => {
+        const rule = {
+          ...{ kind: "relay_away", title: "Relay away", severity: "critical", isEnabled: true },
+          ...{ threshold: 0, forS: 1, clearS: 1, modId: null, cmdId: null },
+        };
+        assert.equal(relay.stats().connections_accepted, 0);
+        assert.equal((await operator.ask("POST /alert-rules", { body: rule })).status, 201);
+        await until(() => relay.stats().connections === 1, { what: "the console to look" });
+        const firing = async (): Promise<string[]> => {
+          const { alerts } = await viewer.get<ResponseOf<"listAlerts">>("GET /alerts");
+          return alerts.filter(({ state }) => state === "firing").map(({ text }) => text);
+        };
+        assert.deepEqual(await firing(), []);
+        await relay.loop.close();
+        await until(async () => (await firing()).length > 0, { timeoutMs: 60_000 });
+        const [text] = await firing();
+        assert.ok(text.startsWith(`relay ${relay.name} does not answer: `), text);
+      }, { settings: { relays: relay.name } });
+    }),
+);
+
+test(
   "a console holds no connection to a relay that nobody looks at",
   { timeout: 60_000 },
   () =>

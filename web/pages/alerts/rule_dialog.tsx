@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { call } from "../shell/api.ts";
-import { formatCount, formatShare, formatSpan } from "../parts/format.ts";
+import { formatCount, formatNumber, formatShare, formatSpan } from "../parts/format.ts";
 import { MODULE_NAME_LENGTH_MAX } from "../../../model/module.ts";
 import { type NameLookup, useModuleNames } from "../shell/module_names.ts";
 import { notify } from "../shell/state.ts";
@@ -12,7 +12,7 @@ import { faultOf, SelectField, TextField } from "../parts/fields.tsx";
 import type { Rule } from "../../../control/schemas.ts";
 
 /** What the threshold of a kind counts. */
-type Unit = "share" | "seconds" | "reports" | "count" | "none";
+type Unit = "share" | "seconds" | "reports" | "count" | "rate" | "none";
 
 interface RuleKind {
   readonly name: string;
@@ -25,6 +25,7 @@ function kind(name: string, text: string, unit: Unit): RuleKind {
   const show = (threshold: number): string => {
     if (unit === "share") return formatShare(threshold);
     if (unit === "seconds") return formatSpan(threshold * 1000);
+    if (unit === "rate") return `${formatNumber(threshold)}/s`;
     return unit === "none" ? "–" : formatCount(threshold);
   };
   return { name, text, unit, show };
@@ -40,6 +41,15 @@ export const RULE_KINDS: Readonly<Record<Rule["kind"], RuleKind>> = {
   push_refused: kind("Push refused", "Pushes that agents refused.", "count"),
   calls_refused: kind("Refused calls", "Share of callers of a module that got no node.", "share"),
   report_backlog: kind("Report backlog", "Reports that wait to be stored.", "reports"),
+  relay_away: kind("Relay away", "A relay does not answer, or reaches no others.", "none"),
+  relay_no_worker: kind("Relay without worker", "Requests that find no worker.", "rate"),
+  relay_waiting: kind("Relay waiting", "Seconds a request has waited for a worker.", "seconds"),
+  relay_drops: kind(
+    "Relay drops",
+    "Messages a relay, its store or its clients cannot take.",
+    "rate",
+  ),
+  relay_store_full: kind("Relay store full", "Share of what a relay may keep.", "share"),
 };
 
 const KIND_OPTIONS = Object.entries(RULE_KINDS)
@@ -48,10 +58,11 @@ const KIND_OPTIONS = Object.entries(RULE_KINDS)
 const SEVERITY_OPTIONS = [["warning", "warning"], ["critical", "critical"]] as const;
 
 const UNIT_TEXTS: Readonly<Record<Unit, string>> = {
-  share: "Per cent of calls.",
+  share: "Per cent.",
   seconds: "Seconds.",
   reports: "Reports.",
   count: "Pushes in a minute.",
+  rate: "A second.",
   none: "",
 };
 

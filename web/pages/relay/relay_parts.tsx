@@ -7,6 +7,7 @@ import {
   formatBytes,
   formatCount,
   formatNumber,
+  formatShare,
   modulePath,
   plural,
   UNKNOWN,
@@ -349,10 +350,10 @@ export function RelayMailBoxes(props: { relay: string; facts: RelayFacts }): JSX
       </NoMail>
     );
   }
-  return <MailBoxes relay={props.relay} />;
+  return <MailBoxes relay={props.relay} share={props.facts.mailShare} />;
 }
 
-function MailBoxes({ relay }: { relay: string }): JSX.Element {
+function MailBoxes({ relay, share }: { relay: string; share: number | null }): JSX.Element {
   const list = useLoad(
     `mail of ${relay}`,
     (signal) => call("getRelayMail", { params: { relay }, signal }),
@@ -372,6 +373,7 @@ function MailBoxes({ relay }: { relay: string }): JSX.Element {
               <dl class="stats">
                 <Stat label="Kept">{formatCount(waiting)}</Stat>
                 <Stat label="Bytes">{formatBytes(waitingBytes)}</Stat>
+                <Stat label="Of its room">{share === null ? UNKNOWN : formatShare(share)}</Stat>
                 <Stat label="Oldest">
                   <Ago atMs={oldestSentAtMs} />
                 </Stat>

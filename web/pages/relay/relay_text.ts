@@ -72,6 +72,7 @@ const REASONS: Readonly<Record<MessageRefusal | "expired", string>> = {
   oversize: "they were too large for their receiver",
   repeated: "sent again; the first one was taken",
   failed: "a worker or the database could not do it",
+  lost: "what kept them is gone",
   late: "the time of the request was over",
   unknown: "nothing was asked that they answer",
   stopping: "the relay stopped",

@@ -8,6 +8,7 @@ const facts: RelayFacts = {
   ...{ clients: 3, originals: 0, webSockets: 0, names: 0, workers: 2, running: 0 },
   ...{ waiting: 0, waitingBytes: 0, oldestMs: 0, timedOut: 0, lostWithWorkers: 0 },
   ...{ requestsPerSecond: 5, answersPerSecond: 5, messagesPerSecond: 0, mailWaiting: null },
+  ...{ mailShare: null, isCutOff: false },
   drops: [],
 };
 

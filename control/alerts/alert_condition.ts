@@ -1,0 +1,21 @@
+// Core. What a rule of alerts finds: what is wrong, with what, and since when it is not any more.
+
+/** What an alert is about. */
+export interface AlertCondition {
+  /** Tells subjects of one rule apart. */
+  readonly subject: string;
+  /** What is wrong. */
+  readonly text: string;
+  /** What was wrong, for when it has ended; absent from alerts that an earlier version kept. */
+  readonly endText?: string;
+  readonly value: number;
+  readonly modId: number | null;
+  readonly cmdId: number | null;
+  readonly node: string | null;
+  readonly service: string | null;
+  /** Part of those concerned for whom it holds, more than 0 to 1. @default {1} */
+  readonly share?: number;
+}
+
+/** What is said of something, and once it is over. */
+export type AlertWords = readonly [is: string, was: string];
