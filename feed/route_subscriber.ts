@@ -196,20 +196,26 @@ export class RouteSubscriber {
     };
   }
 
-  /** Asks for a route, and for its changes from now on. */
-  request(modId: number, cmdId: number): void {
+  /**
+   * Asks for a route, and for its changes from now on.
+   *
+   * @returns false when it was not asked: there is no connection, too much waits in it, or the
+   * question may end the peer and waits for its time.
+   */
+  request(modId: number, cmdId: number): boolean {
     if (!this.#suspects.admit(modId, cmdId, this.#options.clock.nowMs())) {
       this.#counts.requestsHeld++;
-      return;
+      return false;
     }
     if (!this.link.ready || !this.#send(modId, cmdId)) {
       this.#counts.requestsDropped++;
-      return;
+      return false;
     }
     if (this.#open.size === 0) this.#quietSinceMs = this.#options.clock.nowMs();
     this.#open.set(moduleId(modId, cmdId), { modId, cmdId });
     this.#notPushed.delete(moduleId(modId, cmdId));
     this.#watch();
+    return true;
   }
 
   /** Nobody wants this route any more: dns is told, where it can be. */
@@ -355,8 +361,8 @@ export class RouteSubscriber {
       if (known !== undefined && this.#floor !== undefined && isOlderState(this.#floor, known)) {
         continue;
       }
-      this.#older.delete(id);
-      this.request(modId, cmdId);
+      // What finds no room now is asked for with the next pong.
+      if (this.request(modId, cmdId)) this.#older.delete(id);
     }
   }
 
@@ -405,10 +411,10 @@ export class RouteSubscriber {
   /** Asks for what dns said of until then that it does not push it. */
   #askAgain(untilMs: number): void {
     for (const [id, saidMs] of [...this.#notPushed.entries().take(ASK_AGAIN_BURST)]) {
-      if (saidMs > untilMs || !this.link.ready) return;
-      this.#notPushed.delete(id);
+      if (saidMs > untilMs) return;
       const { modId, cmdId } = moduleOf(id);
-      this.request(modId, cmdId);
+      // It stays until it was asked for: when too much waits already, it is tried again.
+      if (!this.request(modId, cmdId)) return;
     }
   }
 

@@ -6,13 +6,14 @@ import {
   decodeGetRouteRequest,
   encodeGetRouteResponse,
   encodeRouteUnchanged,
+  encodeTableSubscribe,
   type GetRouteResponse,
   type Pong,
 } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
-import { type RouteStamp, RouteSubscriber } from "./route_subscriber.ts";
+import { ASK_AGAIN_MS, type RouteStamp, RouteSubscriber } from "./route_subscriber.ts";
 
 class FakeLink implements Link {
   readonly ready = true;
@@ -25,6 +26,8 @@ class FakeLink implements Link {
   readonly pendingBytes = 0;
   /** Digests of the questions, as text. */
   readonly asked: string[] = [];
+  /** Too much waits to be sent. */
+  full = false;
   readonly #handlers = new Map<number, (body: Uint8Array) => void>();
   readonly router = {
     add: (msgId: number, handler: (body: Uint8Array) => void): void =>
@@ -38,6 +41,7 @@ class FakeLink implements Link {
   }
 
   send(msgId: number, body: Uint8Array): boolean {
+    if (this.full) return false;
     if (msgId === MessageId.GetRouteRequest) {
       this.asked.push(String(decodeGetRouteRequest(body).digest?.[0]));
     }
@@ -56,6 +60,7 @@ class FakeLink implements Link {
 
 function lab(): {
   link: FakeLink;
+  clock: ManualClock;
   client: RouteSubscriber;
   /** Nodes that count, as they come; "same": those of before. */
   taken: string[];
@@ -66,9 +71,10 @@ function lab(): {
   let stamp: RouteStamp | undefined;
   const taken: string[] = [];
   const said: string[] = [];
+  const clock = new ManualClock();
   const client = new RouteSubscriber({
     openLink: (events) => (link = new FakeLink(events)),
-    clock: new ManualClock(),
+    clock,
     pushGuardMs: 0,
     stampOf: () => stamp,
     pickableCount: () => 1,
@@ -91,7 +97,7 @@ function lab(): {
         ...{ digest: new Uint8Array(8).fill(node), ...more },
       }),
     );
-  return { link: made, client, taken, said, route };
+  return { link: made, clock, client, taken, said, route };
 }
 
 test("a route that is older than the one before is not taken, from whichever dns it comes", () => {
@@ -149,4 +155,24 @@ test("a dns that has the same answers without the route, and so says how new it 
   assert.equal(client.revision, 9);
   route(2, { version: 105 });
   assert.deepEqual(taken.at(-1), "same", "older than what the unchanged route is as new as");
+});
+
+test("what is to be asked for again is not forgotten when there is no room to ask", () => {
+  const { link, clock, client, route } = lab();
+  const end = encodeTableSubscribe({ modId: 1, cmdId: 1, end: true });
+  link.arrive(MessageId.TableSubscribe, end);
+  link.full = true;
+  clock.advance(ASK_AGAIN_MS + 5000);
+  assert.deepEqual([link.asked.length, client.stats.notPushed], [0, 1]);
+  link.full = false;
+  clock.advance(1000);
+  assert.deepEqual([link.asked.length, client.stats.notPushed], [1, 0], "one that is not pushed");
+  route(1, { version: 100 });
+  route(2, { version: 99 });
+  link.full = true;
+  link.events.onPong({ seq: 1, version: 100 });
+  link.full = false;
+  link.events.onPong({ seq: 2, version: 100 });
+  link.events.onPong({ seq: 3, version: 100 });
+  assert.equal(link.asked.length, 2, "one of which an older route came");
 });
