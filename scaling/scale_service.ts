@@ -23,7 +23,7 @@ import {
 } from "../control/schemas.ts";
 import type { SeenModule, SystemView } from "../control/system/system_model.ts";
 import type { SystemReader } from "../control/system/system_reader.ts";
-import { ControlError } from "../control/control_error.ts";
+import { ControlError, type RefusalReason } from "../control/control_error.ts";
 import { type ModuleKey, moduleText } from "../model/module.ts";
 import type { NodeKey } from "../model/node.ts";
 import { parseIpv4 } from "../reactor/address.ts";
@@ -33,6 +33,7 @@ import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
 import { LeaderLease } from "../service/leader_lease.ts";
 import type { NewEvent } from "../sql/results/event.ts";
 import type { Store } from "../sql/store.ts";
+import { lastChangerOf } from "./drain_owner.ts";
 import {
   FleetScaler,
   type ScaleEffect,
@@ -58,6 +59,14 @@ const LEASES_PAGE = 500;
 const ORDERS_WAITING_MAX = 16;
 /** Nodes that are asked about in one look. */
 const ASKED_MAX = 8;
+
+/** A drain whose end was not heard may still be written for so long. */
+const DRAIN_LATE_MS_MAX = 60_000;
+
+/** Refusals that may be none the next time; after any other nothing is tried again. */
+const PASSING_REFUSALS: readonly RefusalReason[] = [
+  ...["changed-meanwhile", "too-many-requests", "agent-away", "discovery-away"] as const,
+];
 
 /** Who drains and restores, in the history and the audit. */
 const ACTOR: Actor = { ...COMMAND_ACTOR, name: "lars-scaling", role: "operator" };
@@ -96,6 +105,13 @@ interface NodeLease {
   readonly isOurs: boolean;
 }
 
+/** A node that should get calls again, which could not be written yet. */
+interface OwedRestore {
+  readonly why: string;
+  /** When a drain was tried that may have been written or not; undefined: it was written. */
+  readonly triedAtMs?: number;
+}
+
 class ScaledFleet {
   module: Omit<ScaledModule, "status">;
   readonly scaler: FleetScaler;
@@ -114,8 +130,8 @@ class ScaledFleet {
   isAsking = false;
   savedAtMs = -Infinity;
   readonly drains = new Map<string, DrainState>();
-  /** Nodes that should get calls again, and why; that could not be written yet. */
-  readonly owed = new Map<string, string>();
+  /** By name of the node. */
+  readonly owed = new Map<string, OwedRestore>();
 
   constructor(module: Omit<ScaledModule, "status">, memory: ScaleMemory | undefined) {
     this.module = module;
@@ -137,6 +153,11 @@ function memoryOf(text: string | undefined): ScaleMemory | undefined {
 /** True for a rule by which nodes are drained, started and stopped. */
 function isActing({ isEnabled, driver }: ScaleRule): boolean {
   return isEnabled && driver !== "dry";
+}
+
+/** True for a refusal that is the same however often it is tried. */
+function isFinal(error: unknown): boolean {
+  return error instanceof ControlError && !PASSING_REFUSALS.includes(error.reason);
 }
 
 function isNotFound(error: unknown): boolean {
@@ -272,7 +293,7 @@ export class ScaleService {
     const { reader, store } = this.#options;
     for (const fleet of [...this.#ended.values(), ...this.#fleets.values()]) {
       const owed = [...fleet.owed];
-      await this.#carryOut(fleet, owed.map(([name, why]) => ({ op: "restore", name, why })));
+      await this.#carryOut(fleet, owed.map(([name, { why }]) => ({ op: "restore", name, why })));
     }
     if (reader.model.view.isStale) return;
     for (const [id, fleet] of this.#ended) {
@@ -412,7 +433,9 @@ export class ScaleService {
     const { changes, clock } = this.#options;
     const state = op === "drain" ? "drain" : "on";
     if (op === "restore" && this.#isOff(fleet, name)) return void fleet.owed.delete(name);
+    const triedAtMs = this.#nowMs();
     try {
+      if (op === "restore" && !await this.#isOurs(fleet, name)) return;
       const said = { why: `scaling: ${why}`.slice(0, 500) };
       await changes.patchNode(ACTOR, fleet.module, name, { state }, said, `node.${op}`);
       fleet.owed.delete(name);
@@ -422,16 +445,34 @@ export class ScaleService {
         fleet.drains.set(name, new DrainState(quietMs, clock.nowMs()));
       }
     } catch (error) {
-      // A drain that failed is off.
-      if (op === "drain") fleet.scaler.stays(name);
-      const wasOwed = fleet.owed.delete(name);
+      // A drain that failed is off, and so is the wish to take one back that is refused for good.
+      if (op === "drain" || isFinal(error)) fleet.scaler.stays(name);
+      const owed = fleet.owed.get(name);
+      fleet.owed.delete(name);
       if (op === "restore" && isNotFound(error)) return;
       // Who was refused knows that nothing was written. Else it may have been, and is taken back.
-      const isRefused = op === "drain" && error instanceof ControlError;
-      if (!isRefused) fleet.owed.set(name, why);
-      if (wasOwed) return;
+      const isOver = op === "drain" ? error instanceof ControlError : isFinal(error);
+      if (!isOver) fleet.owed.set(name, op === "drain" ? { why, triedAtMs } : owed ?? { why });
+      if (owed !== undefined && !isOver) return;
       await this.#tell(fleet.module, "scale.fault", `${name} could not ${op}: ${messageOf(error)}`);
     }
+  }
+
+  /**
+   * True when a drain is ours to take back. Of one whose end was not heard the history knows: it may
+   * never have been written, and the node drains by somebody else's hand.
+   */
+  async #isOurs(fleet: ScaledFleet, name: string): Promise<boolean> {
+    const { triedAtMs } = fleet.owed.get(name) ?? {};
+    if (triedAtMs === undefined) return true;
+    const { changes } = this.#options;
+    // Both times are of the database, read at different moments.
+    const sinceMs = triedAtMs - DRAIN_LATE_MS_MAX;
+    const who = await lastChangerOf(changes, fleet.module, name, sinceMs);
+    if (who === ACTOR.name) return true;
+    const isLate = this.#nowMs() - triedAtMs > DRAIN_LATE_MS_MAX;
+    if (who !== undefined || isLate) fleet.owed.delete(name);
+    return false;
   }
 
   /** True for a node that somebody has switched off meanwhile: that is not ours to take back. */

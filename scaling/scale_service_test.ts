@@ -59,6 +59,13 @@ class Bench {
   isAway = false;
   /** Nodes that cannot be changed. */
   readonly stuck = new Set<string>();
+  /** Why nothing may be restored; undefined: it may. */
+  refusal: ControlError | undefined;
+  /** Nodes that were to be restored. */
+  readonly restores: string[] = [];
+  readonly events: string[] = [];
+  /** Who changed which node, oldest first. */
+  readonly history: { readonly who: string; readonly name: string; readonly atMs: number }[] = [];
   readonly freed: string[] = [];
   rule: ScaleRule | undefined = RULE;
   isSafe = false;
@@ -72,6 +79,12 @@ class Bench {
   /** Nodes that get no new calls. */
   get drained(): string[] {
     return [...this.states].filter(([, state]) => state === "drain").map(([name]) => name);
+  }
+
+  /** Somebody changes a node. */
+  change(who: string, name: string, state: string): void {
+    this.states.set(name, state);
+    this.history.push({ who, name, atMs: this.clock.wallMs() });
   }
 
   async pass(seconds: number): Promise<void> {
@@ -104,7 +117,10 @@ class Bench {
     return {
       ...{ clock: this.clock, log, holder: "test", makeId: () => "id" },
       store: {
-        addEvents: () => Promise.resolve(),
+        addEvents: ([{ text }]: [{ text: string }]) => {
+          this.events.push(text);
+          return Promise.resolve();
+        },
         console: {
           takeLease: () => Promise.resolve(true),
           state: (name: string) =>
@@ -129,9 +145,21 @@ class Bench {
       changes: {
         patchNode: async (_actor: unknown, _key: unknown, name: string, to: { state: string }) => {
           if (to.state === "drain") await this.writeGate.pass();
+          if (to.state === "on") this.restores.push(name);
+          if (to.state === "on" && this.refusal !== undefined) throw this.refusal;
           if (this.isAway || this.stuck.has(name)) throw AWAY;
           if (!this.states.has(name)) throw new ControlError("not-found", `no ${name}`);
-          this.states.set(name, to.state);
+          this.change("lars-scaling", name, to.state);
+        },
+        changes: () => {
+          if (this.isAway) return Promise.reject(AWAY);
+          return Promise.resolve(
+            this.history.map(({ who, atMs }, id) => ({ who, atMs, id })).toReversed(),
+          );
+        },
+        detail: (id: number) => {
+          const [ip, port] = this.history[id].name.split(":");
+          return Promise.resolve({ nodes: [{ ...KEY, ip, port: Number(port) }] });
         },
       },
       nodeUse: {
@@ -312,11 +340,68 @@ test("a drain that may have been written is taken back", async () => {
   const name = NAMES[2];
   bench.stuck.add(name);
   await bench.pass(12);
-  bench.states.set(name, "drain");
+  bench.change("lars-scaling", name, "drain");
   bench.rule = { ...RULE, min: 3 };
   bench.stuck.clear();
   await bench.pass(10);
   assert.deepEqual(bench.drained, []);
+  await bench.service.stop();
+});
+
+test("a drain that was not written is not taken back from who drains by hand meanwhile", async () => {
+  const bench = await startBench();
+  const name = NAMES[2];
+  bench.stuck.add(name);
+  await bench.pass(12);
+  bench.rule = { ...RULE, min: 3 };
+  bench.change("ann", name, "drain");
+  bench.stuck.clear();
+  await bench.pass(100);
+  assert.deepEqual(bench.drained, [name]);
+  bench.change("ann", name, "on");
+  bench.change("bob", name, "drain");
+  await bench.pass(100);
+  assert.deepEqual(bench.drained, [name]);
+  await bench.service.stop();
+});
+
+test("a drain that was not written, and that nobody else wrote, is taken back when it comes late", async () => {
+  const bench = await startBench();
+  const name = NAMES[2];
+  bench.stuck.add(name);
+  await bench.pass(12);
+  bench.rule = { ...RULE, min: 3 };
+  await bench.pass(4);
+  bench.stuck.clear();
+  await bench.pass(20);
+  assert.ok(!bench.restores.includes(name), "there is nothing to take back");
+  bench.change("lars-scaling", name, "drain");
+  await bench.pass(10);
+  assert.deepEqual(bench.drained, []);
+  assert.equal(bench.restores.filter((one) => one === name).length, 1);
+  await bench.service.stop();
+});
+
+test("a restore that is refused for good is said once, and not tried again", async () => {
+  for (const rule of [undefined, { ...RULE, min: 3, drainS: 15 }]) {
+    const bench = await startDraining();
+    const draining = bench.drained.length;
+    bench.refusal = new ControlError("not-allowed", "nobody may restore it");
+    bench.rule = rule;
+    await bench.pass(200);
+    assert.equal(bench.restores.length, draining);
+    const said = bench.events.filter((text) => text.includes("could not restore"));
+    assert.equal(said.length, draining, said.join());
+    if (rule === undefined) assert.equal(bench.stateText, "", "nothing is left of the rule");
+    await bench.service.stop();
+  }
+  const bench = await startDraining();
+  bench.refusal = new ControlError("too-many-requests", "later");
+  bench.rule = undefined;
+  await bench.pass(30);
+  bench.refusal = undefined;
+  await bench.pass(10);
+  assert.deepEqual(bench.drained, [], "one that may be taken later is tried again");
   await bench.service.stop();
 });
 

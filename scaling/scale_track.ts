@@ -7,6 +7,9 @@ export const TRACK_STEP_MS = 15_000;
 /** Values that are kept: an hour; of more the oldest are forgotten. */
 export const TRACK_STEPS_MAX = 240;
 
+/** A clock that goes back by no more steps than this catches up: what was noted stays meanwhile. */
+const BACK_STEPS_MAX = 4;
+
 /** What one look saw. */
 export interface TrackedLook {
   /** Nodes that got calls. */
@@ -63,6 +66,7 @@ export class TrackKeeper {
   /** @returns true when a step has begun by it, so that those before are whole. */
   note(nowMs: number, { nodes, wish, load, errorShare }: TrackedLook): boolean {
     const slot = Math.floor(nowMs / TRACK_STEP_MS);
+    if (this.#lastSlot - slot > BACK_STEPS_MAX) this.#dropAhead(slot);
     const isNew = slot > this.#lastSlot;
     if (slot - this.#lastSlot > TRACK_STEPS_MAX) this.#steps = [];
     else for (let at = this.#lastSlot + 1; at < slot; at++) this.#steps.push(undefined);
@@ -72,13 +76,20 @@ export class TrackKeeper {
       this.#steps = this.#steps.slice(-TRACK_STEPS_MAX);
     }
     const step = this.#steps.at(-1);
-    // A clock that went back: what is noted stays.
+    // A clock that went back a little: what is noted stays.
     if (step === undefined || slot < this.#lastSlot) return false;
     step.nodes = nodes;
     step.wish = wish;
     step.load.add(load);
     step.errorShare.add(errorShare);
     return isNew;
+  }
+
+  /** The clock was ahead: what was noted of a time that is still to come is of none. */
+  #dropAhead(slot: number): void {
+    const kept = this.#steps.length - (this.#lastSlot - slot) - 1;
+    this.#steps.length = Math.max(0, kept);
+    this.#lastSlot = slot - 1;
   }
 
   /** All of it. */

@@ -39,8 +39,27 @@ test("a track is bounded, whatever the clock does", () => {
   }
   assert.equal(keeper.track.nodes.length, TRACK_STEPS_MAX);
   assert.equal(keeper.track.nodes.at(-1), 2 * TRACK_STEPS_MAX - 1);
-  assert.equal(keeper.note(AT_MS, LOOK), false, "back: nothing is written over");
+  const lastMs = AT_MS + (2 * TRACK_STEPS_MAX - 1) * TRACK_STEP_MS;
+  const backMs = lastMs - 4 * TRACK_STEP_MS;
+  assert.equal(keeper.note(backMs, LOOK), false, "a little back: nothing is written over");
   assert.equal(keeper.track.nodes.at(-1), 2 * TRACK_STEPS_MAX - 1);
   keeper.note(AT_MS * 1000, LOOK);
   assert.deepEqual(keeper.track.nodes, [2], "far on: the rest is too old");
+});
+
+test("a clock that was ahead leaves nothing of the time to come", () => {
+  for (const aheadSteps of [10, TRACK_STEPS_MAX - 1, TRACK_STEPS_MAX, 1_000_000]) {
+    const keeper = new TrackKeeper();
+    for (let step = 0; step < 20; step++) keeper.note(AT_MS + step * TRACK_STEP_MS, LOOK);
+    const nowMs = AT_MS + 20 * TRACK_STEP_MS;
+    keeper.note(nowMs + aheadSteps * TRACK_STEP_MS, { ...LOOK, nodes: 9 });
+    const known = keeper.track.nodes.slice(0, -1).filter((nodes) => nodes !== null).length;
+    const kept = new TrackKeeper(parseTrack(JSON.stringify(keeper.track)));
+    assert.equal(kept.note(nowMs, LOOK), true, `${aheadSteps} steps ahead`);
+    const { nodes, fromMs } = kept.track;
+    assert.equal(fromMs + (nodes.length - 1) * TRACK_STEP_MS, nowMs, "it ends now");
+    assert.equal(nodes.filter((count) => count === 2).length, known + 1, "what there was, and now");
+    assert.equal(nodes.filter((count) => count === 9).length, 0);
+    assert.equal(kept.note(nowMs + 2 * TRACK_STEP_MS, LOOK), true, "and goes on");
+  }
 });
