@@ -101,7 +101,7 @@ export async function withLines<T>(
   file.once("error", (error) => plain.destroy(error));
   file.pipe(plain);
   try {
-    return await body(linesOf(plain));
+    return await body(backupLines(plain));
   } catch (error) {
     if (error instanceof BackupError) {
       throw new CommandError(`${path}: ${error.message}`, { cause: error });
@@ -113,15 +113,27 @@ export async function withLines<T>(
   }
 }
 
-async function* linesOf(plain: Readable): AsyncGenerator<string> {
+/**
+ * The lines of a text that comes in pieces, in time that grows with its length.
+ *
+ * @param charsMax Longest line.
+ * @throws {BackupError} when it is cut off, cannot be read, or has a longer line.
+ */
+export async function* backupLines(
+  plain: AsyncIterable<unknown>,
+  charsMax = BACKUP_LINE_CHARS_MAX,
+): AsyncGenerator<string> {
   const decoder = new TextDecoder();
-  let rest = "";
+  let line = new LongLine(1, charsMax);
   try {
     for await (const chunk of plain) {
-      const parts = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split("\n");
-      rest = parts.pop() ?? "";
-      if (rest.length > BACKUP_LINE_CHARS_MAX) throw new BackupError("A line is too long");
-      yield* parts;
+      const [first, ...others] = decoder.decode(chunk as Uint8Array, { stream: true }).split("\n");
+      line.add(first);
+      for (const other of others) {
+        yield line.text;
+        line = new LongLine(line.number + 1, charsMax);
+        line.add(other);
+      }
     }
   } catch (error) {
     if (error instanceof BackupError) throw error;
@@ -132,5 +144,27 @@ async function* linesOf(plain: Readable): AsyncGenerator<string> {
       : "It cannot be read";
     throw new BackupError(`${fault}: ${messageOf(error)}`, { cause: error });
   }
-  if (rest !== "") throw new BackupError("It has no end: it was cut off");
+  if (line.length > 0) throw new BackupError("It has no end: it was cut off");
+}
+
+/** A line of which only the pieces are kept until its end has come: else each would copy it all. */
+class LongLine {
+  readonly #pieces: string[] = [];
+  length = 0;
+
+  constructor(readonly number: number, readonly charsMax: number) {}
+
+  add(piece: string): void {
+    this.length += piece.length;
+    if (this.length > this.charsMax) {
+      throw new BackupError(
+        `Line ${this.number} has more than ${this.charsMax} characters, which no row may have`,
+      );
+    }
+    if (piece !== "") this.#pieces.push(piece);
+  }
+
+  get text(): string {
+    return this.#pieces.join("");
+  }
 }

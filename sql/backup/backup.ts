@@ -8,6 +8,7 @@ import { acceptRestoredScript } from "../routes/route_scripts.ts";
 import { serverStateScript } from "../routes/plan_scripts.ts";
 import { SCHEMA_VERSION, schemaVersionScript } from "../schema/migrations.ts";
 import {
+  BACKUP_LINE_CHARS_MAX,
   BACKUP_VERSION,
   type BackupEnd,
   BackupError,
@@ -123,7 +124,7 @@ async function writeTable(
   do {
     const page = await run(() => pageScript(dialect, table, after));
     if (page.rows.length > 0) {
-      await put(page.rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+      await put(page.rows.map((row) => `${rowLine(table, row)}\n`).join(""));
     }
     done += page.rows.length;
     after = page.last;
@@ -131,6 +132,16 @@ async function writeTable(
   } while (after !== undefined);
   if (done === table.rows) return done;
   throw new BackupError(`Table ${table.name} gave ${done} rows of ${table.rows}`);
+}
+
+/** A row that could not be read back must not be thought to be saved. */
+function rowLine({ name }: SourceTable, row: readonly SqlValue[]): string {
+  const line = JSON.stringify(row);
+  if (line.length <= BACKUP_LINE_CHARS_MAX) return line;
+  throw new BackupError(
+    `Table ${name} has a row of ${line.length} characters: a backup takes at most ` +
+      `${BACKUP_LINE_CHARS_MAX}`,
+  );
 }
 
 /** What {@linkcode readBackup} and {@linkcode restoreBackup} are given. */

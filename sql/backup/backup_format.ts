@@ -6,7 +6,7 @@ import type { Dialect, SqlValue } from "../drivers/sql_script.ts";
 /** Changes whenever the lines do; files of other versions are refused. */
 export const BACKUP_VERSION = 1;
 
-/** Longest line: a page of nothing but the largest messages of a relay is far below. */
+/** Longest line, of one row: the largest message of a relay is far below. A longer one is refused. */
 export const BACKUP_LINE_CHARS_MAX = 64 * 1024 * 1024;
 
 /** Most tables and columns that a file may name. */
