@@ -174,14 +174,17 @@ export class AccessService {
    * Logs in whom an OpenID Connect provider proves. Who comes the first time becomes a user; the
    * role is that of the groups of each login. A user with a password is never taken over.
    *
-   * @param prove Asks the provider; not called while too many logins of the address failed.
+   * @param prove Asks the provider; not called while too many logins of the address failed, those
+   * that are under way counted with them.
    * @throws {LoginFaultError} and what `prove` throws.
    */
   async loginByIdentity(prove: () => Promise<Identity>, address: string): Promise<Login> {
-    const waitS = this.#limiter.waitS(clientKey(address));
+    const key = clientKey(address);
+    const waitS = this.#limiter.begin(key);
     if (waitS > 0) {
       this.#logins.limited++;
-      throw new LoginFaultError("too-many", `Too many wrong logins: wait ${waitS} s`);
+      const what = "Too many logins, wrong or under way";
+      throw new LoginFaultError("too-many", `${what}: wait ${waitS} s`);
     }
     let name = "";
     try {
@@ -194,6 +197,8 @@ export class AccessService {
         await this.#noteRefusedLogin(name, address, error.message);
       }
       throw error;
+    } finally {
+      this.#limiter.ended(key);
     }
   }
 
