@@ -252,11 +252,11 @@ class ExportService implements RunningService {
 
   async #startAgentChecks(): Promise<ExportPart> {
     const { agentCheckIp, agentCheckPort } = this.#settings;
-    const { clock } = this.#context;
+    const { clock, log } = this.#context;
     const answers = new AgentCheckAnswers(this.#client.view, clock);
     answers.restore();
     const server = new AgentCheckServer({
-      ...{ answers, hostname: agentCheckIp, port: agentCheckPort, clock },
+      ...{ answers, hostname: agentCheckIp, port: agentCheckPort, clock, log },
     });
     const address = await server.listen();
     return {

@@ -2,14 +2,7 @@
 // or else was silent for longest, gives his place to who comes.
 
 import type { Socket } from "node:net";
-import { runtime } from "../reactor/runtime/mod.ts";
-import { waitingMax } from "../reactor/tcp/connection_budget.ts";
 import { connectionBudget } from "../reactor/tcp/tcp_server.ts";
-
-/** Connections that wait at such a port to be accepted; see {@linkcode waitingMax}. */
-export function streamsWaitingMax(): number {
-  return waitingMax(runtime.openFilesMax());
-}
 
 /** Places for connections, within those that all ports of the process have together. */
 export class StreamPlaces {

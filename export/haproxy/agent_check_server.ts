@@ -3,9 +3,11 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { type Address, formatAddress } from "../../reactor/address.ts";
 import { BindError, messageOf } from "../../reactor/errors.ts";
+import type { Logger } from "../../reactor/log.ts";
+import { listenWithin } from "../../reactor/tcp/waiting_places.ts";
 import { type Clock, setRepeating } from "../../reactor/time/clock.ts";
 import { RecentAskers } from "../recent_askers.ts";
-import { StreamPlaces, streamsWaitingMax } from "../stream_places.ts";
+import { StreamPlaces } from "../stream_places.ts";
 import { AGENT_QUESTION_BYTES_MAX, type AgentCheckAnswers } from "./agent_check.ts";
 
 /** Connections at once; for a further one that is closed which never asked, or was silent for longest. */
@@ -26,6 +28,7 @@ export interface AgentCheckServerOptions {
   readonly hostname: string;
   readonly port: number;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** The responder. */
@@ -63,8 +66,13 @@ export class AgentCheckServer {
         reject(new BindError(text, true, message, { cause: error }));
       };
       this.#server.once("error", fail);
-      this.#server.listen({ port, host: hostname, backlog: streamsWaitingMax() }, () => {
+      listenWithin(this.#server, { hostname, port }, () => {
         this.#server.removeListener("error", fail);
+        this.#server.on("error", (error) => {
+          this.#options.log.warn("The port for agent checks has a fault", {
+            reason: error.message,
+          });
+        });
         const address = this.#server.address();
         const bound = typeof address === "object" && address !== null ? address.port : port;
         resolve({ hostname, port: bound });

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { createConnection } from "node:net";
 import { test } from "node:test";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
+import { silentLogger } from "../../reactor/log.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { FleetView } from "../fleet_view.ts";
 import { AgentCheckAnswers, READY_SAID_MS } from "./agent_check.ts";
@@ -119,7 +120,7 @@ test("the server answers a line by a line, bounds questions, and says farewell",
   setOut(view, 1);
   const answers = new AgentCheckAnswers(view, systemClock);
   const server = new AgentCheckServer({
-    ...{ answers, hostname: "127.0.0.1", port: 0, clock: systemClock },
+    ...{ answers, hostname: "127.0.0.1", port: 0, clock: systemClock, log: silentLogger },
   });
   const { port } = await server.listen();
   assert.equal(await ask(port, "shop 10.0.0.1:2\n"), "up 100%\n");
@@ -141,7 +142,9 @@ test("who has its answer and does not go is sent away", async () => {
   setRoute(view, { port: 1 });
   const clock = new ManualClock();
   const answers = new AgentCheckAnswers(view, clock);
-  const server = new AgentCheckServer({ answers, hostname: "127.0.0.1", port: 0, clock });
+  const server = new AgentCheckServer({
+    ...{ answers, hostname: "127.0.0.1", port: 0, clock, log: silentLogger },
+  });
   const { port } = await server.listen();
   const asker = createConnection({ host: "127.0.0.1", port, allowHalfOpen: true });
   let isGone = false;

@@ -162,7 +162,7 @@ test(
       const answers = new AgentCheckAnswers(view, systemClock);
       answers.restore();
       const server = new AgentCheckServer({
-        ...{ answers, hostname: "127.0.0.1", port, clock: systemClock },
+        ...{ answers, hostname: "127.0.0.1", port, clock: systemClock, log: new LogList() },
       });
       await server.listen();
       return server;

@@ -5,8 +5,9 @@ import { type Address } from "../../reactor/address.ts";
 import { BindError, messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
+import { listenWithin } from "../../reactor/tcp/waiting_places.ts";
 import { UdpServer } from "../../reactor/udp/udp_server.ts";
-import { StreamPlaces, streamsWaitingMax } from "../stream_places.ts";
+import { StreamPlaces } from "../stream_places.ts";
 import { type NameServer, QuestionReader } from "./name_server.ts";
 
 /** Connections at once; for a further one that is closed which never asked, or was silent for longest. */
@@ -97,8 +98,8 @@ export class NameSockets {
     return new Promise((resolve, reject) => {
       const tcp = createServer((stream) => this.#serve(stream));
       tcp.once("error", reject);
-      const { hostname: host } = this.#options;
-      tcp.listen({ port, host, backlog: streamsWaitingMax() }, () => {
+      const { hostname } = this.#options;
+      listenWithin(tcp, { hostname, port }, () => {
         tcp.removeListener("error", reject);
         tcp.on("error", (error) => {
           this.#options.log.warn("Name server over TCP has a fault", { reason: error.message });

@@ -7,12 +7,13 @@ import { Server, ServerCredentials, type ServerStream, status } from "@grpc/grpc
 import { type Address, formatAddress } from "../../reactor/address.ts";
 import { BindError, messageOf } from "../../reactor/errors.ts";
 import { type Logger, LogRateLimiter } from "../../reactor/log.ts";
+import { listenWithin } from "../../reactor/tcp/waiting_places.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
 import { DueWork } from "../due_work.ts";
 import type { FleetView } from "../fleet_view.ts";
 import type { ModuleKey } from "../../model/module.ts";
 import { findModule, namesOfModule } from "../module_name.ts";
-import { StreamPlaces, streamsWaitingMax } from "../stream_places.ts";
+import { StreamPlaces } from "../stream_places.ts";
 import { AdsStream } from "./ads_stream.ts";
 import type { XdsCalls } from "./call_reports.ts";
 import { DeltaStream } from "./delta_stream.ts";
@@ -166,7 +167,7 @@ export class XdsServer {
       const fail = (error: Error): void =>
         reject(new BindError(text, true, `Cannot listen on ${text}: ${messageOf(error)}`));
       door.once("error", fail);
-      door.listen({ port, host: hostname, backlog: streamsWaitingMax() }, () => {
+      listenWithin(door, { hostname, port }, () => {
         door.removeListener("error", fail);
         door.on("error", (error) => {
           this.#options.log.warn("The port of xDS has a fault", { reason: error.message });

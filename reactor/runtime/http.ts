@@ -3,7 +3,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createDoor, type Server as Door, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { waitingMax } from "../tcp/connection_budget.ts";
+import { listenWithin } from "../tcp/waiting_places.ts";
 import { runtime } from "./mod.ts";
 
 /** Options of {@linkcode openHttp}. */
@@ -77,8 +77,7 @@ export function openHttp(options: HttpOptions): Promise<HttpPort> {
       options.onLost(error);
     };
     door.on("error", lost).on("close", () => lost(new Error("the port was closed")));
-    const backlog = waitingMax(runtime.openFilesMax());
-    door.listen({ port: options.port, host: options.hostname, backlog }, () => {
+    listenWithin(door, options, () => {
       isOpen = true;
       resolve({
         port: (door.address() as { port: number }).port,

@@ -17,11 +17,7 @@ export function reservedFiles(openFilesMax: number): number {
 const WAITING_MIN = 32;
 const WAITING_MAX = 511;
 
-/**
- * Connections that the kernel lets wait at a port of `node:net`; further ones try again. Deno accepts all
- * that wait before it closes any, and one for which it has no descriptor is the last it accepts ever. So
- * they must fit what is reserved.
- */
+/** Connections that the kernel lets wait at a port of `node:net`; further ones try again. */
 export function waitingMax(openFilesMax: number | undefined): number {
   if (openFilesMax === undefined) return WAITING_MAX;
   return Math.min(WAITING_MAX, Math.max(WAITING_MIN, Math.floor(openFilesMax / 64)));
@@ -32,12 +28,18 @@ export class ConnectionBudget {
   readonly #max: number;
   readonly #servers = new Set<() => boolean>();
   #taken = 0;
+  #reserved = 0;
 
   /** `openFilesMax` is the system's limit; undefined: unknown, then there is none here. */
   constructor(openFilesMax: number | undefined) {
     this.#max = openFilesMax === undefined
       ? Infinity
       : Math.max(1, openFilesMax - reservedFiles(openFilesMax));
+  }
+
+  /** Connections that there may be; `Infinity`: no limit is known. */
+  get max(): number {
+    return Math.max(1, this.#max - this.#reserved);
   }
 
   /** Connections now. */
@@ -56,11 +58,25 @@ export class ConnectionBudget {
     return () => void this.#servers.delete(evict);
   }
 
+  /**
+   * Keeps room for connections that are open before they can be counted.
+   *
+   * @returns what gives it back; further calls of it do nothing.
+   */
+  reserve(count: number): () => void {
+    let kept = count;
+    this.#reserved += kept;
+    return () => {
+      this.#reserved -= kept;
+      kept = 0;
+    };
+  }
+
   /** Takes room for one more; false when there is none and nobody can make any. */
   take(): boolean {
-    if (this.#taken >= this.#max) {
+    if (this.#taken >= this.max) {
       for (const evict of this.#servers) if (evict()) break;
-      if (this.#taken >= this.#max) return false;
+      if (this.#taken >= this.max) return false;
     }
     this.#taken++;
     return true;

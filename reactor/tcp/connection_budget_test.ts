@@ -28,7 +28,21 @@ test("ConnectionBudget: one server's silent connections make room for those of a
   assert.equal(new ConnectionBudget(undefined).take(), true, "no limit is known");
 });
 
-test("those that wait at three ports fit what is reserved, where few files may be open", () => {
+test("those that wait at any number of ports fit what may be open, with those that were taken", () => {
   assert.deepEqual([256, 1024, 4096, 1_000_000, undefined].map(waitingMax), [32, 32, 64, 511, 511]);
-  assert.ok(3 * waitingMax(1024) < reservedFiles(1024));
+  for (const files of [400, 1024, 4096, 65_536]) {
+    for (const ports of [1, 4, 8]) {
+      const budget = new ConnectionBudget(files);
+      const waiting = waitingMax(files) + 1;
+      const leave = Array.from({ length: ports }, () => budget.reserve(waiting));
+      let taken = 0;
+      while (budget.take()) taken++;
+      const open = taken + ports * waiting + reservedFiles(files);
+      assert.ok(open <= Math.max(files, ports * waiting + reservedFiles(files) + 1), `${open}`);
+      for (const give of [...leave, ...leave]) give();
+      assert.equal(budget.max, files - reservedFiles(files), "a port that closes gives back, once");
+      assert.equal(budget.take(), true);
+    }
+  }
+  assert.equal(new ConnectionBudget(undefined).max, Infinity);
 });
