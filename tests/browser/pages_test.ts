@@ -60,6 +60,8 @@ before(async () => {
     startFixtureServer("empty"),
   ]);
   browser = await Browser.start();
+  // Who is not logged in yet is told so, and the browser says it.
+  browser.expected.push(/401/);
 });
 
 after(async () => {
@@ -141,7 +143,6 @@ test(
     await page.goto(usual.url);
     await browser.screenshot("login");
     await browser.checkAccess("login");
-    browser.expected.push(/401/);
     await page.getByLabel("Name").fill("fresh");
     await page.getByLabel("Password").fill("wrong");
     await page.keyboard.press("Enter");
