@@ -2,6 +2,8 @@
 
 import type { Address } from "../reactor/address.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
+import type { Rng } from "../reactor/time/rng.ts";
+import { systemRng } from "../reactor/time/system_rng.ts";
 import type { PeerTrust } from "../session/peer_trust.ts";
 import { SessionServer, type SessionServerInit } from "../session/session_server.ts";
 import type { LoopStats, LoopSurroundings, ServiceLoop } from "../service/loops/loop_group.ts";
@@ -16,6 +18,7 @@ import { ProtocolError } from "../reactor/errors.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
 import { packRows, type ReportedRow, rowsOf } from "./report_rows.ts";
 import { NO_SESSION } from "./spool/spool_format.ts";
+import { ReportedColumns } from "./status_columns.ts";
 import { StatusBatch } from "./store_queue.ts";
 
 /** Plain values that a loop is started with. */
@@ -88,6 +91,7 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
     if (!init.inWorker) return;
     this.#shipper = new RowShipper(
       clock,
+      systemRng,
       init.keysMax,
       (packed) => around.note({ type: "packed", packed }, [packed.buffer]),
     );
@@ -191,11 +195,12 @@ export class RowShipper {
 
   constructor(
     clock: Clock,
+    rng: Rng,
     keysMax: number,
     send: (packed: Float64Array<ArrayBuffer>) => void,
   ) {
     this.#clock = clock;
-    this.#batch = new StatusBatch<ReportedRow>(keysMax);
+    this.#batch = new StatusBatch<ReportedRow>(keysMax, new ReportedColumns(), rng);
     this.#keysMax = keysMax;
     this.#send = send;
   }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { seededRng } from "../reactor/time/rng.ts";
 import { RowShipper, SHIP_DELAY_MS, SHIP_ROWS_MAX } from "./report_loop.ts";
 import { packRows, type ReportedRow, rowsOf, unpackRows } from "./report_rows.ts";
 
@@ -95,7 +96,12 @@ function row(modId: number, succCount: number): ReportedRow {
 test("RowShipper sends one parcel at a time and the latest of each key", () => {
   const clock = new ManualClock();
   const parcels: ReportedRow[][] = [];
-  const shipper = new RowShipper(clock, 10_000, (packed) => parcels.push(unpackRows(packed)));
+  const shipper = new RowShipper(
+    clock,
+    seededRng(1),
+    10_000,
+    (packed) => parcels.push(unpackRows(packed)),
+  );
   shipper.add([row(1, 1)]);
   assert.equal(parcels.length, 0);
   clock.advance(SHIP_DELAY_MS);
@@ -116,7 +122,7 @@ test("RowShipper refuses new keys when full, and flushes all it has", () => {
   const clock = new ManualClock();
   let shipped = 0;
   const keysMax = 2 * SHIP_ROWS_MAX;
-  const shipper = new RowShipper(clock, keysMax, (packed) => {
+  const shipper = new RowShipper(clock, seededRng(1), keysMax, (packed) => {
     shipped += unpackRows(packed).length;
   });
   shipper.add(Array.from({ length: keysMax + 7 }, (_, modId) => row(modId, 1)));

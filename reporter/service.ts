@@ -34,6 +34,7 @@ import { ConfirmRounds, KeptSessions } from "./kept_sessions.ts";
 import { ReportSpool } from "./spool/report_spool.ts";
 import { SpoolFolder } from "./spool/spool_files.ts";
 import { lockSpool } from "./spool/spool_lock.ts";
+import type { WaitingStatus } from "./status_columns.ts";
 import { StoreQueue, type StoreQueueStats } from "./store_queue.ts";
 import { type ModuleKey, modulePair } from "../model/module.ts";
 import { callsId, nodeText } from "../model/node.ts";
@@ -295,14 +296,14 @@ export class ReporterService extends LoopService<
   }
 
   /** Says what of results and history is not in the database. */
-  #noteLeft(left: readonly CallStatusRow[], historyLeft: number, isOnDisk: boolean): void {
+  #noteLeft(left: readonly WaitingStatus[], historyLeft: number, isOnDisk: boolean): void {
     const { log } = this.context;
     if (isOnDisk) {
       const rows = left.length + historyLeft;
       if (rows > 0) log.info("Results are left in the spool, for the next start", { rows });
       return;
     }
-    const keptCount = left.filter(isKept).length;
+    const keptCount = left.filter(({ isKept }) => isKept).length;
     const lostCount = left.length - keptCount;
     if (lostCount > 0) log.error("Results lost: the database took no more", { rows: lostCount });
     if (keptCount > 0) {
@@ -444,11 +445,6 @@ export class ReporterService extends LoopService<
       rows_refused: queues.refused,
     };
   }
-}
-
-/** True for a row of a sender that keeps it until it is stored. */
-function isKept(row: CallStatusRow): boolean {
-  return (row as Partial<ReportedRow>).kept !== undefined;
 }
 
 function isSameReport(row: ReportedRow, { peer, kept, again }: ReportedRow): boolean {

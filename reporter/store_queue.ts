@@ -5,34 +5,30 @@ import type { Rng } from "../reactor/time/rng.ts";
 import type { RefusedRow } from "../sql/results/divided_write.ts";
 import type { CallStatusRow, Store } from "../sql/store.ts";
 import { endsWithin } from "../service/store_health.ts";
-import { callsId } from "../model/node.ts";
+import { RowIndex } from "./row_index.ts";
+import { type RowColumns, StatusColumns, type WaitingStatus } from "./status_columns.ts";
 
-/** Most keys a batch holds unless told otherwise; about 60 MB when full. */
+/** Most keys a batch holds unless told otherwise; about 20 MB when full. */
 export const STATUS_KEYS_MAX = 200_000;
 
 /** What {@linkcode StatusBatch.add} did. */
 export type AddResult = "added" | "replaced" | "refused";
 
-interface WaitingRow<Row> {
-  readonly row: Row;
-  /** Of the oldest row that it took the place of. */
-  readonly mark: number;
-}
-
 /**
  * Rows by (modId, cmdId, ip, port, caller), in the order in which their keys came. Rows that are
  * being written still count against the limit, because they may come back.
  */
-export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
+export class StatusBatch<Row extends CallStatusRow = WaitingStatus> {
   readonly #keysMax: number;
-  readonly #rows = new Map<string, WaitingRow<Row>>();
+  readonly #rows: RowIndex<Row>;
   readonly #taken = new Map<Row, number>();
-  /** Rows waiting or taken by their marks. */
+  /** Rows waiting or taken by their marks: of the oldest row that each took the place of. */
   readonly #counts = new Map<number, number>();
   #mark = 0;
 
-  constructor(keysMax = STATUS_KEYS_MAX) {
+  constructor(keysMax: number, columns: RowColumns<Row>, rng: Rng) {
     this.#keysMax = keysMax;
+    this.#rows = new RowIndex(columns, RowIndex.factors(() => rng.next()));
   }
 
   /** Rows waiting. */
@@ -47,7 +43,7 @@ export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
 
   /** Rows waiting and being written. */
   *rows(): Generator<Row> {
-    for (const { row } of this.#rows.values()) yield row;
+    yield* this.#rows.rows();
     yield* this.#taken.keys();
   }
 
@@ -64,14 +60,13 @@ export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
 
   /** Replaces the waiting row of the same key, or adds one unless the batch is full. */
   add(row: Row): AddResult {
-    const key = callsId(row);
-    const known = this.#rows.get(key);
-    if (known !== undefined) {
-      this.#rows.set(key, { row, mark: known.mark });
+    const place = this.#rows.find(row);
+    if (place !== undefined) {
+      this.#rows.replace(place, row);
       return "replaced";
     }
     if (this.#rows.size + this.#taken.size >= this.#keysMax) return "refused";
-    this.#rows.set(key, { row, mark: this.#mark });
+    this.#rows.add(row, this.#mark);
     this.#count(this.#mark, 1);
     return "added";
   }
@@ -79,11 +74,11 @@ export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
   /** Hands out up to `rowsMax` of the oldest keys; they are out until `settle` or `putBack`. */
   take(rowsMax: number): Row[] {
     const taken: Row[] = [];
-    for (const [key, { row, mark }] of this.#rows) {
-      if (taken.length >= rowsMax) break;
-      taken.push(row);
-      this.#taken.set(row, mark);
-      this.#rows.delete(key);
+    while (taken.length < rowsMax) {
+      const oldest = this.#rows.takeOldest();
+      if (oldest === undefined) break;
+      taken.push(oldest.row);
+      this.#taken.set(oldest.row, oldest.mark);
     }
     return taken;
   }
@@ -104,14 +99,13 @@ export class StatusBatch<Row extends CallStatusRow = CallStatusRow> {
       const mark = this.#taken.get(row);
       if (mark === undefined) continue;
       this.#taken.delete(row);
-      const key = callsId(row);
-      const newer = this.#rows.get(key);
+      const newer = this.#rows.find(row);
       if (newer === undefined) {
-        this.#rows.set(key, { row, mark });
+        this.#rows.add(row, mark);
         continue;
       }
-      this.#rows.set(key, { row: newer.row, mark });
-      this.#count(newer.mark, -1);
+      this.#count(this.#rows.markOf(newer), -1);
+      this.#rows.setMark(newer, mark);
     }
   }
 
@@ -178,7 +172,11 @@ export class StoreQueue {
 
   constructor(options: StoreQueueOptions) {
     this.#options = options;
-    this.#batch = new StatusBatch(options.keysMax);
+    this.#batch = new StatusBatch<WaitingStatus>(
+      options.keysMax,
+      new StatusColumns(),
+      options.rng,
+    );
     this.#flushIntervalMs = options.flushIntervalMs;
   }
 
@@ -227,7 +225,7 @@ export class StoreQueue {
    *
    * @returns the rows that could not be written.
    */
-  async stop(limitMs: number): Promise<CallStatusRow[]> {
+  async stop(limitMs: number): Promise<WaitingStatus[]> {
     this.#stopping = true;
     this.#timer?.cancel();
     const { clock } = this.#options;

@@ -6,7 +6,14 @@ import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import type { RefusedRow } from "../sql/results/divided_write.ts";
 import type { CallStatusRow } from "../sql/store.ts";
-import { FLUSH_ROWS_MAX, RETRY_MAX_MS, StatusBatch, StoreQueue } from "./store_queue.ts";
+import { StatusColumns } from "./status_columns.ts";
+import {
+  FLUSH_ROWS_MAX,
+  RETRY_MAX_MS,
+  STATUS_KEYS_MAX,
+  StatusBatch,
+  StoreQueue,
+} from "./store_queue.ts";
 
 function row(modId: number, succCount = 1): CallStatusRow {
   return {
@@ -22,8 +29,12 @@ function row(modId: number, succCount = 1): CallStatusRow {
   };
 }
 
+function newBatch(keysMax = STATUS_KEYS_MAX): StatusBatch {
+  return new StatusBatch(keysMax, new StatusColumns(), seededRng(1));
+}
+
 test("StatusBatch keeps the latest of each key, oldest key first", () => {
-  const batch = new StatusBatch();
+  const batch = newBatch();
   assert.equal(batch.add(row(1, 1)), "added");
   assert.equal(batch.add(row(2, 2)), "added");
   assert.equal(batch.add(row(1, 3)), "replaced");
@@ -32,7 +43,7 @@ test("StatusBatch keeps the latest of each key, oldest key first", () => {
 });
 
 test("StatusBatch refuses new keys when full and still updates known ones", () => {
-  const batch = new StatusBatch(2);
+  const batch = newBatch(2);
   batch.add(row(1, 1));
   batch.add(row(2, 1));
   assert.equal(batch.add(row(3, 1)), "refused");
@@ -49,7 +60,7 @@ test("StatusBatch loses no key and no newest row, whatever fails", () => {
     fc.record({ op: fc.constantFrom("take" as const, "settle" as const, "back" as const) }),
   );
   fc.assert(fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
-    const batch = new StatusBatch(5);
+    const batch = newBatch(5);
     const expected = new Map<number, number>();
     const written = new Map<number, number>();
     let taken: CallStatusRow[] = [];
@@ -222,7 +233,7 @@ test("StoreQueue counts rows that are refused for good, and goes on", async () =
 });
 
 test("StatusBatch knows when all that came before a division is written", () => {
-  const batch = new StatusBatch(100);
+  const batch = newBatch(100);
   batch.add(row(1));
   batch.add(row(2));
   const first = batch.divide();
