@@ -37,47 +37,65 @@ function sum(one: CallHistoryRow, other: CallHistoryRow, sign: 1 | -1): CallHist
   };
 }
 
-/** Both buckets in one, at the later time. */
-function merge(older: PendingBucket, newer: PendingBucket): PendingBucket {
-  const { atSeconds } = newer;
-  const rows = new Map(newer.rows.map((row) => [callsId(row), row]));
-  for (const row of older.rows) {
+/** Rows of both, those about the same calls added up, at the time of the later ones. */
+function sumRows(
+  older: readonly CallHistoryRow[],
+  newer: readonly CallHistoryRow[],
+  atSeconds: number,
+): CallHistoryRow[] {
+  const rows = new Map(newer.map((row) => [callsId(row), row]));
+  for (const row of older) {
     const key = callsId(row);
     const known = rows.get(key);
     rows.set(key, known === undefined ? { ...row, atSeconds } : sum(known, row, 1));
   }
-  const kept = new Map(older.kept);
-  for (const [session, more] of newer.kept) {
-    kept.set(session, [...kept.get(session) ?? [], ...more]);
+  return [...rows.values()];
+}
+
+/** Both buckets in one, at the later time. */
+function merge(older: PendingBucket, newer: PendingBucket): PendingBucket {
+  const { atSeconds } = newer;
+  const rows = sumRows(older.rows, newer.rows, atSeconds);
+  const kept = new Map(newer.kept);
+  // Added up as well: else it would grow for as long as the database is away.
+  for (const [session, own] of older.kept) {
+    kept.set(session, sumRows(own, newer.kept.get(session) ?? [], atSeconds));
   }
   const marks = new Map(older.marks.map((mark) => [mark.session, mark]));
   for (const mark of newer.marks) {
     marks.set(mark.session, { ...mark, from: marks.get(mark.session)?.from ?? mark.from });
   }
-  return { ...newer, rows: [...rows.values()], kept, marks: [...marks.values()] };
+  return { ...newer, rows, kept, marks: [...marks.values()] };
 }
 
 /** The row of a module, in which nodes are weighed and not added up. */
 const MODULE_SUM = { ip: 0, port: 0, caller: 0, reportCount: 0, overloadCount: 0 };
 
-/** The bucket without what came from a session. */
-function without(bucket: PendingBucket, session: number): PendingBucket {
-  const own = bucket.kept.get(session);
-  const marks = bucket.marks.filter((mark) => mark.session !== session);
-  if (own === undefined) return { ...bucket, marks };
+function isModuleSum({ ip, port, caller }: CallHistoryRow): boolean {
+  return ip === 0 && port === 0 && caller === 0;
+}
+
+function hasCalls({ succCount, errCount, refusedCount }: CallHistoryRow): boolean {
+  return succCount + errCount + refusedCount > 0;
+}
+
+/** The bucket without what came from these sessions. */
+function without(bucket: PendingBucket, sessions: ReadonlySet<number>): PendingBucket {
+  const marks = bucket.marks.filter(({ session }) => !sessions.has(session));
+  const left = [...bucket.kept].filter(([session]) => sessions.has(session));
+  if (left.length === 0) return { ...bucket, marks };
   const rows = new Map(bucket.rows.map((row) => [callsId(row), row]));
-  for (const row of own) {
+  for (const row of left.flatMap(([, own]) => own)) {
     for (const  of of[row, { ...row, ...MODULE_SUM }]) {
       const known = rows.get(callsId(of));
-      if (known !== undefined) rows.set(callsId(of), sum(known, row, -1));
+      if (known !== undefined) rows.set(callsId(of), sum(known, of, -1));
     }
   }
-  const kept = new Map(bucket.kept);
-  kept.delete(session);
-  const left = [...rows.values()].filter((row) =>
-    row.reportCount > 0 || row.refusedCount > 0 || row.succCount + row.errCount > 0
+  const kept = new Map([...bucket.kept].filter(([session]) => !sessions.has(session)));
+  const told = [...rows.values()].filter((row) =>
+    isModuleSum(row) ? hasCalls(row) : row.reportCount > 0 || hasCalls(row)
   );
-  return { ...bucket, rows: left, kept, marks };
+  return { ...bucket, rows: told, kept, marks };
 }
 
 /**
@@ -132,17 +150,18 @@ export class HistoryBacklog {
     }
   }
 
-  /** What came from a session is not to be counted. Not while the first bucket is on its way. */
-  leaveOut(session: number): void {
-    this.#buckets = this.#buckets.map((bucket) => without(bucket, session));
+  /** What came from these sessions is not to be counted. Not while the first bucket is on its way. */
+  leaveOut(sessions: Iterable<number>): void {
+    const all = new Set(sessions);
+    this.#buckets = this.#buckets.map((bucket) => without(bucket, all));
   }
 
   /** Rows that hold more than what senders keep themselves. */
   ownRowCount(): number {
-    return this.#buckets.reduce((total, bucket) => {
-      const own = [...bucket.kept.keys()].reduce(without, bucket);
-      return total + own.rows.length;
-    }, 0);
+    return this.#buckets.reduce(
+      (total, bucket) => total + without(bucket, new Set(bucket.kept.keys())).rows.length,
+      0,
+    );
   }
 
   /** The first bucket is written, or given up. */

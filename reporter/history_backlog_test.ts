@@ -77,6 +77,64 @@ test("HistoryBacklog adds old buckets together when they are too many, and loses
   assert.equal(sums.size, 11);
 });
 
+/** Rows of some nodes from each of some senders, which keep them, and others of senders that do not. */
+function keptBucket(atSeconds: number, sessions: readonly number[]): ClosedBucket {
+  const own = bucket(atSeconds, [1, 2, 3]).rows.map((row) => ({ ...row, succCount: 7 }));
+  const rowsOf = (session: number): CallHistoryRow[] =>
+    bucket(atSeconds, [1, 2]).rows.map((row) => ({ ...row, caller: 100 + session }));
+  const kept = new Map(sessions.map((session) => [session, rowsOf(session)]));
+  const module = {
+    ...{ ip: 0, port: 0, caller: 0, succCount: 21 + 2 * sessions.length },
+    ...{ errCount: 6 + 4 * sessions.length, timedCount: 15 + 10 * sessions.length },
+    timeMsSum: 18 + 12 * sessions.length,
+  };
+  const sum = { ...own[0], ...module };
+  return { atSeconds, kept, rows: [sum, ...own, ...[...kept.values()].flat()] };
+}
+
+test("HistoryBacklog holds no more of what senders keep than they have nodes, however long it waits", () => {
+  const backlog = newBacklog(30);
+  for (let at = 10; at <= 10_000; at += 10) backlog.add(keptBucket(at, [1, 2, 3]));
+  backlog.settle();
+  const { kept = new Map(), rows = [] } = backlog.first ?? {};
+  assert.deepEqual([...kept].map(([, own]) => own.length), [2, 2, 2]);
+  assert.equal(rows.length, 1 + 3 + 6);
+});
+
+test("HistoryBacklog leaves sessions out the same way one by one or together, merged or not", () => {
+  for (const rowsMax of [30, 100_000]) {
+    const [single, together, never] = [1, 2, 3].map(() => newBacklog(rowsMax));
+    for (let at = 10; at <= 200; at += 10) {
+      for (const backlog of [single, together]) backlog.add(keptBucket(at, [1, 2, 3]));
+      never.add(keptBucket(at, [3]));
+    }
+    if (rowsMax > 1000) assert.equal(together.ownRowCount(), never.ownRowCount());
+    single.leaveOut([1]);
+    single.leaveOut([2]);
+    together.leaveOut([2, 1]);
+    const expected = totalsOf(never);
+    assert.deepEqual(totalsOf(together), expected);
+    assert.deepEqual(totalsOf(single), expected);
+  }
+});
+
+/** What all buckets say of each node, added up, and of which sessions they hold anything. */
+function totalsOf(backlog: HistoryBacklog): Record<string, number[]> {
+  const totals: Record<string, number[]> = {};
+  for (let one = backlog.first; one !== undefined; one = backlog.first) {
+    assert.deepEqual([...one.kept.keys()], [3]);
+    for (const { ip, port, caller, succCount, errCount, reportCount, timeMsSum } of one.rows) {
+      const name = `${ip}:${port} ${caller}`;
+      const [succ, err, reports, timeMs] = totals[name] ?? [0, 0, 0, 0];
+      totals[name] = [
+        ...[succ + succCount, err + errCount, reports + reportCount, timeMs + timeMsSum],
+      ];
+    }
+    backlog.settle();
+  }
+  return totals;
+}
+
 test("EventBacklog is bounded and counts what it drops", () => {
   const backlog = new EventBacklog();
   for (let index = 0; index < EVENT_BACKLOG_MAX + 5; index++) {

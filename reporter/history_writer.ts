@@ -221,7 +221,7 @@ export class HistoryWriter {
   /** What is held of a session is not to be counted; it is sent again. */
   sendAgain(session: number): void {
     // A bucket that is on its way finds out by its marks, and is left as it is until then.
-    if (this.#working === undefined) this.#backlog.leaveOut(session);
+    if (this.#working === undefined) this.#backlog.leaveOut([session]);
     else this.#again.add(session);
     this.#tracker.leaveOut(keptPeer(session));
     this.#options.recounts?.note(session);
@@ -346,9 +346,10 @@ export class HistoryWriter {
       this.#rowsDropped += bad.length;
       sessions.noteStored(marks);
     }
-    for (const session of [...moved, ...this.#again]) {
+    const left = new Set([...moved, ...this.#again]);
+    this.#backlog.leaveOut(left);
+    for (const session of left) {
       this.#again.delete(session);
-      this.#backlog.leaveOut(session);
       if (!moved.includes(session)) continue;
       this.#tracker.leaveOut(keptPeer(session));
       this.#options.recounts?.note(session);
