@@ -209,6 +209,7 @@ export class AgentWriter {
   #timer: Timer | undefined;
   #writing: Promise<void> | undefined;
   #isRefused = false;
+  #removing: Promise<void> | undefined;
   /** Agents and exports that have said goodbye and whose rows are still there. */
   readonly #departed = new Map<string, { kind: "agent" | "export"; name: string }>();
 
@@ -265,13 +266,18 @@ export class AgentWriter {
   #departs(kind: "agent" | "export", name: string): void {
     if (this.#departed.size >= AGENTS_MAX) return;
     this.#departed.set(`${kind} ${name}`, { kind, name });
-    void this.#removeDeparted();
+    this.#removeDeparted();
   }
 
-  /** After a write that is under way, which may hold the row; the next round tries again. */
-  async #removeDeparted(): Promise<void> {
-    await this.#writing;
-    for (const [key, { kind, name }] of [...this.#departed]) {
+  /** One row after the other, once; what departs meanwhile comes last. */
+  #removeDeparted(): void {
+    this.#removing ??= this.#removeRows().finally(() => (this.#removing = undefined));
+  }
+
+  /** Each after a write that is under way, which may hold the row; the next round tries again. */
+  async #removeRows(): Promise<void> {
+    for (const [key, { kind, name }] of this.#departed) {
+      await this.#writing;
       // It may have come back since.
       const isBack = kind === "agent" ? this.#roster.isKnown(name) : this.#exports.isLinked(name);
       if (isBack) {
@@ -317,7 +323,7 @@ export class AgentWriter {
     const { address, clock } = this.#options;
     const agents = this.#roster.rows(address);
     const rows = [...agents, ...this.#exports.rows(address, clock.wallMs())];
-    if (this.#departed.size > 0) void this.#removeDeparted();
+    if (this.#departed.size > 0) this.#removeDeparted();
     if (this.#writing !== undefined || rows.length === 0) return;
     const { store, log } = this.#options;
     this.#writing = store.sightings(rows).then(

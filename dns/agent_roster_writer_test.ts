@@ -138,3 +138,21 @@ test("AgentWriter takes out the row of an agent that said goodbye, once the data
   assert.deepEqual(writes.slice(3), ["0.0.0.1:8888"], "it runs again: its row stays");
   await writer.stop();
 });
+
+test("AgentWriter removes each row of those who have stopped once, however many do at once", async () => {
+  const { clock, writer, writes, setFault } = bench(1);
+  for (let ip = 1; ip <= 200; ip++) writer.goodbye({ ip, port: 8888 });
+  for (let i = 0; i < 200; i++) await settle();
+  assert.equal(writes.length, 200);
+  assert.equal(new Set(writes).size, 200);
+  // While the database is away they wait for the next round, and are tried once in it.
+  setFault(new StoreError("away", true));
+  for (let ip = 1; ip <= 20; ip++) writer.goodbye({ ip, port: 9999 });
+  await settle();
+  setFault(undefined);
+  assert.equal(writes.length, 200);
+  clock.advance(AGENT_ROUND_MS);
+  writer.take(0, 1, [agent(1)]);
+  for (let i = 0; i < 50; i++) await settle();
+  assert.equal(writes.filter((line) => line.endsWith(":9999")).length, 20);
+});
