@@ -55,7 +55,6 @@ interface Question {
   readonly msgId: number;
   readonly body: Uint8Array;
   readonly timer: Timer;
-  isSent: boolean;
   resolve(body: Uint8Array): void;
   reject(error: unknown): void;
 }
@@ -64,10 +63,14 @@ interface Question {
 export class LeaseClient {
   readonly #options: LeaseClientOptions;
   readonly #questions = new Map<number, Question>();
+  /** Those of them that are still to be sent, oldest first. */
+  readonly #unsent = new Set<number>();
   #link: SessionClient | undefined;
   #lookedMs = -Infinity;
   #looking: Promise<void> | undefined;
   #seq = 0;
+  /** Who asks and waits for the look, or has been put among the questions. */
+  #askerCount = 0;
   #isClosed = false;
 
   constructor(options: LeaseClientOptions) {
@@ -130,13 +133,22 @@ export class LeaseClient {
   }
 
   async #ask(msgId: number, encode: (seq: number) => Uint8Array): Promise<Uint8Array> {
-    if (this.#isClosed) throw away("this console stops");
-    if (this.#questions.size >= LEASE_QUESTIONS_MAX) {
+    if (this.#askerCount >= LEASE_QUESTIONS_MAX) {
       throw new ControlError("too-many-requests", "Too many requests about leases wait", {
         retryAfterS: RETRY_S,
       });
     }
-    await this.#look();
+    this.#askerCount++;
+    try {
+      await this.#look();
+      return await this.#put(msgId, encode);
+    } finally {
+      this.#askerCount--;
+    }
+  }
+
+  async #put(msgId: number, encode: (seq: number) => Uint8Array): Promise<Uint8Array> {
+    if (this.#isClosed) throw away("this console stops");
     if (this.#link === undefined) throw away("none has signed in to the database");
     this.#seq = this.#seq % 0xffff_ffff + 1;
     const seq = this.#seq;
@@ -144,25 +156,30 @@ export class LeaseClient {
       const { clock } = this.#options;
       const waitMs = this.#link?.ready === true ? ANSWER_MS : CONNECT_MS;
       const timer = clock.setTimer(waitMs, () => this.#late(seq));
-      this.#questions.set(seq, {
-        ...{ msgId, body: encode(seq), timer, isSent: false, resolve, reject },
-      });
+      this.#questions.set(seq, { msgId, body: encode(seq), timer, resolve, reject });
+      this.#unsent.add(seq);
       this.#flush();
     });
   }
 
-  /** Which discoveries there are, now and then; whoever comes meanwhile waits for the same look. */
+  /**
+   * Which discoveries there are, now and then. Only the first look is waited for: while the database
+   * is away the discovery that is known is asked still, which hears nodes without it.
+   */
   async #look(): Promise<void> {
     const { clock } = this.#options;
-    if (this.#link !== undefined && clock.nowMs() - this.#lookedMs < LOOK_MS) return;
+    if (this.#isClosed) return;
+    const isKnown = this.#link !== undefined;
+    if (isKnown && clock.nowMs() - this.#lookedMs < LOOK_MS) return;
+    this.#lookedMs = clock.nowMs();
     this.#looking ??= this.#lookNow().finally(() => (this.#looking = undefined));
-    await this.#looking;
+    if (isKnown) this.#looking.catch(() => {});
+    else await this.#looking;
   }
 
   async #lookNow(): Promise<void> {
     const { store, clock } = this.#options;
     const addresses = await liveServices(store, clock, "discovery");
-    this.#lookedMs = clock.nowMs();
     if (addresses.length === 0 || this.#isClosed) return;
     if (this.#link !== undefined) return this.#link.setAddresses(addresses);
     const link = new SessionClient({
@@ -182,24 +199,33 @@ export class LeaseClient {
     link.start();
   }
 
+  /** As many as the connection takes; the others when there is an answer, which makes room. */
   #flush(): void {
     if (this.#link?.ready !== true) return;
-    for (const question of this.#questions.values()) {
-      if (!question.isSent) question.isSent = this.#link.send(question.msgId, question.body);
+    for (const seq of this.#unsent) {
+      const question = this.#questions.get(seq);
+      if (question !== undefined && !this.#link.send(question.msgId, question.body)) return;
+      this.#unsent.delete(seq);
     }
   }
 
   #answered(seq: number, body: Uint8Array): void {
+    this.#take(seq)?.resolve(body);
+    this.#flush();
+  }
+
+  #take(seq: number): Question | undefined {
     const question = this.#questions.get(seq);
     this.#questions.delete(seq);
+    this.#unsent.delete(seq);
     question?.timer.cancel();
-    question?.resolve(body);
+    return question;
   }
 
   /** What was sent over a connection that is lost may have been done: who asked looks, or repeats it. */
   #lost(): void {
-    for (const [seq, { isSent }] of [...this.#questions]) {
-      if (isSent) this.#fail(seq, "the connection to it was lost");
+    for (const seq of [...this.#questions.keys()]) {
+      if (!this.#unsent.has(seq)) this.#fail(seq, "the connection to it was lost");
     }
   }
 
@@ -208,10 +234,7 @@ export class LeaseClient {
   }
 
   #fail(seq: number, why: string): void {
-    const question = this.#questions.get(seq);
-    this.#questions.delete(seq);
-    question?.timer.cancel();
-    question?.reject(away(why));
+    this.#take(seq)?.reject(away(why));
   }
 }
 
