@@ -331,11 +331,16 @@ export class LeaseRegistry {
     const turn = [...this.#round.values()].slice(0, ROUND_MODULES);
     const modules = uniqueModules([...dirty, ...turn]);
     if (modules.length === 0) return;
+    const rows = await store.readModules(modules).catch((error: unknown) => {
+      // What was said of them is not said again.
+      for (const module of dirty) this.#noteDirty(module);
+      throw error;
+    });
     const routes = new Map<string, RouteRow>();
     const byModule = new Map<ModuleId, RouteRow[]>(
       modules.map(({ modId, cmdId }) => [moduleId(modId, cmdId), []]),
     );
-    for (const row of rowsThatCount(await store.readModules(modules))) {
+    for (const row of rowsThatCount(rows)) {
       routes.set(nodeId(row), row);
       byModule.get(moduleId(row.modId, row.cmdId))?.push(row);
     }
