@@ -85,6 +85,11 @@ export const dnsMetrics: MetricTable = {
     "lars_dns_routes_from_disk",
     "1 while the routes are those of the last run, as the database has not been read yet.",
   ),
+  routes_behind_ms: gauge(
+    "lars_dns_routes_behind_seconds",
+    "For how long the database has not been read; 0 while it is.",
+    { scale: 0.001 },
+  ),
   file_writes: counter("lars_dns_file_writes_total", "Times that the routes were written to disk."),
   file_failures: counter(
     "lars_dns_file_failures_total",

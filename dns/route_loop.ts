@@ -29,8 +29,9 @@ import {
   encodeTableSubscribe,
   type ExplainRequest,
   type NodeUseRequest,
+  type Pong,
 } from "../proto/codec.ts";
-import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import { type ModuleId, moduleId, type ModuleKey, UINT32_MAX } from "../model/module.ts";
 import { NODELESS_PER_PEER_MAX, Publisher, RemoteSource } from "../feed/publisher.ts";
 import { AgentExplains, type Explained } from "./agent_explain.ts";
 import { MadeUpBudget } from "./made_up_budget.ts";
@@ -53,6 +54,8 @@ export type RouteTask =
   }
   /** All routes are as new as this. */
   | { readonly type: "plan"; readonly plan: DatabaseState | undefined }
+  /** For how long the database has not been read; undefined: it is. */
+  | { readonly type: "behind"; readonly behindMs: number | undefined }
   /** Ask your agents whether they still use a node. */
   | { readonly type: "survey"; readonly id: number; readonly request: NodeUseRequest }
   /** Say which agents are linked to you. */
@@ -140,6 +143,8 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
   readonly #digests = new KnownDigests<Connection>();
   /** All routes that are sent are as new as this; undefined: not known. */
   #plan: DatabaseState | undefined;
+  /** Since when the database has not been read, by the clock of this loop; undefined: it is. */
+  #behindSinceMs: number | undefined;
   #unchangedCount = 0;
   #questionCount = 0;
   #requestCount = 0;
@@ -176,7 +181,7 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
         this.#fleet.drained(peer);
       },
       onGoodbye: (peer) => this.#goodbye(peer),
-      pongDetail: () => this.#plan ?? {},
+      pongDetail: () => ({ ...this.#plan, ...this.#behind() }),
     });
     this.#routes = new RemoteSource<RouteFrames>({
       want: (modId, cmdId) => around.note({ type: "want", modId, cmdId }),
@@ -212,6 +217,12 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     });
     this.#addQuestions();
     this.#fleet = this.#makeFleet();
+  }
+
+  #behind(): Pick<Pong, "behindMs"> {
+    const sinceMs = this.#behindSinceMs;
+    if (sinceMs === undefined) return {};
+    return { behindMs: Math.min(UINT32_MAX, Math.round(this.#clock.nowMs() - sinceMs)) };
   }
 
   #send(peer: Connection, frames: RouteFrames, modId: number, cmdId: number): void {
@@ -301,7 +312,10 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
       if (this.#routes.take(modId, cmdId, frames)) this.#publisher.publish(modId, cmdId);
     } else if (task.type === "survey") this.#survey(task.id, task.request);
     else if (task.type === "plan") this.#plan = task.plan;
-    else if (task.type === "report") this.#report(task.question, task.result);
+    else if (task.type === "behind") {
+      const { behindMs } = task;
+      this.#behindSinceMs = behindMs === undefined ? undefined : this.#clock.nowMs() - behindMs;
+    } else if (task.type === "report") this.#report(task.question, task.result);
     else if (task.type === "explain") this.#explain(task.id, task.request);
     else if (task.type === "explained") this.#explained(task.question, task.explained);
     else if (task.type !== "agents") this.#fleet.onTask(task);

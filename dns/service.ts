@@ -1,6 +1,7 @@
 // Shell. The dns service: routes from the database, answers and pushes to agents.
 
 import { LogRateLimiter } from "../reactor/log.ts";
+import { setRepeating } from "../reactor/time/clock.ts";
 import type { DaemonContext, DaemonDefinition } from "../daemon/daemon.ts";
 import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
 import type { MonitorRoute } from "../daemon/monitor/monitor_server.ts";
@@ -27,6 +28,9 @@ const STORE_CLOSE_MS = 500;
 
 /** From a change to the writing of the file: all of it is written each time. */
 const FILE_DELAY_MS = 5_000;
+
+/** How often it is looked whether the routes are behind the database. */
+const BEHIND_LOOK_MS = 1_000;
 
 /** Time that a stop waits for the file to be written. */
 const FILE_CLOSE_MS = 2_000;
@@ -69,6 +73,8 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
   /** The routes are those of the last run: the database has not been read yet. */
   #isFromDisk = false;
   #toldPlan: DatabaseState | undefined;
+  /** What the loops were told last. */
+  #isBehind = false;
 
   constructor(settings: DnsSettings, context: DaemonContext, { store, kept }: DnsParts) {
     super(context, store, "serving from memory");
@@ -176,11 +182,23 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       this.#file?.changed();
     }
     this.#tellPlan(plan, loopCount);
+    this.#tellBehind(loopCount);
   }
 
   #tellPlan(plan: DatabaseState | undefined, loopCount: number): void {
     this.#toldPlan = plan;
     for (let loop = 0; loop < loopCount; loop++) this.loops?.send(loop, { type: "plan", plan });
+  }
+
+  /** Agents are told when the routes are behind, and when they are not any more. */
+  #tellBehind(loopCount: number): void {
+    const { behindMs } = this.#poller;
+    const isBehind = behindMs !== undefined;
+    if (isBehind === this.#isBehind) return;
+    this.#isBehind = isBehind;
+    for (let loop = 0; loop < loopCount; loop++) {
+      this.loops?.send(loop, { type: "behind", behindMs });
+    }
   }
 
   #makeFleet(loopCount: number): FleetTeller {
@@ -213,10 +231,15 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       whileClosing: () => this.#agents?.stop(),
     });
     this.#tellPlan(this.#table.plan, loopCount);
+    this.#tellBehind(loopCount);
     const address = await this.listen(settings.listenPort);
     this.#poller.start();
+    const looks = setRepeating(this.context.clock, BEHIND_LOOK_MS, () => {
+      this.#tellBehind(loopCount);
+    });
     this.onStop(
       0,
+      () => looks.cancel(),
       () => this.#poller.stop(),
       () => this.#inquiries.close(),
       () => this.#explains.close(),
@@ -250,6 +273,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
       ...this.loopStats(),
       loaded: Number(this.#table.loaded),
       routes_from_disk: Number(this.#isFromDisk),
+      routes_behind_ms: this.#poller.behindMs ?? 0,
       file_writes: this.#file?.stats.writes ?? 0,
       file_failures: this.#file?.stats.failures ?? 0,
       revision: this.#table.revision,

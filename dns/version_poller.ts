@@ -27,6 +27,9 @@ export const MODULE_READ_GAP_MS = 20;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 1_000;
 
+/** Without a look that went well for so long, and for one pause between two looks, dns is behind. */
+export const BEHIND_MS = 10_000;
+
 /** A full read starts no sooner than this many times the duration of the last one after it. */
 const RELOAD_REST_FACTOR = 2;
 
@@ -103,6 +106,9 @@ export class VersionPoller {
   };
   #pollIntervalMs: number;
   #reloadIntervalMs: number;
+  /** The latest look that went well; before the first one the table is as old as it may be. */
+  #lookedMs: number | undefined;
+  readonly #startedMs: number;
   /** Mark up to which named modules have been read. */
   #seenMark: RouteMark | undefined;
   /** Highest version that any server of the database has shown; nothing older is taken. */
@@ -142,6 +148,7 @@ export class VersionPoller {
     this.#changeIdMax = earlier?.seen?.id ?? 0;
     this.#pollIntervalMs = options.pollIntervalMs;
     this.#reloadIntervalMs = options.reloadIntervalMs;
+    this.#startedMs = options.clock.nowMs();
   }
 
   /** Begins at once; a database that is away is tried again until it answers. */
@@ -178,6 +185,18 @@ export class VersionPoller {
   /** Version of the last full read; 0 before. */
   get version(): number {
     return this.#fullMark?.version ?? 0;
+  }
+
+  /**
+   * For how long the table has not been compared with the database, in milliseconds; undefined while
+   * it is. Before the first read it is what an earlier run had, or empty: then at least
+   * {@linkcode BEHIND_MS}.
+   */
+  get behindMs(): number | undefined {
+    const nowMs = this.#options.clock.nowMs();
+    if (this.#lookedMs === undefined) return Math.round(nowMs - this.#startedMs) + BEHIND_MS;
+    const agoMs = Math.round(nowMs - this.#lookedMs);
+    return agoMs > BEHIND_MS + this.#pollIntervalMs ? agoMs : undefined;
   }
 
   /** What a later run has to know; undefined before there are routes. */
@@ -221,7 +240,7 @@ export class VersionPoller {
       delayMs = await this.#poll();
       this.#failures = 0;
       // While full reads fail the database is not well, even if it tells its version.
-      if (!this.#reloadFailed) this.#options.health.succeeded();
+      if (!this.#reloadFailed) this.#nowLooked();
     } catch (error) {
       this.#options.health.failed(error);
       const limitMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#failures++);
@@ -230,6 +249,11 @@ export class VersionPoller {
     this.#polling = false;
     this.#schedule(this.#pollAgain ? 0 : delayMs);
     this.#pollAgain = false;
+  }
+
+  #nowLooked(): void {
+    this.#lookedMs = this.#options.clock.nowMs();
+    this.#options.health.succeeded();
   }
 
   /** One look; returns the time to the next one. */
@@ -388,7 +412,7 @@ export class VersionPoller {
 
   /** Reads everything and tells what differs. */
   async #reload(): Promise<void> {
-    const { store, table, clock, health } = this.#options;
+    const { store, table, clock } = this.#options;
     this.#reloading = true;
     this.#reloadForced = false;
     this.#reloadStartMs = clock.nowMs();
@@ -406,7 +430,7 @@ export class VersionPoller {
       const extras = await this.#readExtras();
       if (this.#stopped) return;
       const result = await runSliced(clock, table.install(snapshot, extras, plan));
-      health.succeeded();
+      this.#nowLooked();
       this.#reloadFailed = false;
       this.#fullMark = mark;
       this.#seenMark ??= mark;

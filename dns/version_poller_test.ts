@@ -10,7 +10,7 @@ import type { ModuleRow, RouteMark, RouteReadOptions, RouteRow } from "../sql/st
 import { StoreHealth } from "../service/store_health.ts";
 import { until } from "../tests/support/until.ts";
 import { RouteTable } from "./route_table.ts";
-import { CHANGED_MODULES_MAX, VersionPoller } from "./version_poller.ts";
+import { BEHIND_MS, CHANGED_MODULES_MAX, VersionPoller } from "./version_poller.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { meantMark, pickableNodes } from "../model/pickable_nodes.ts";
 
@@ -526,5 +526,33 @@ test("VersionPoller loads 1,000,000 rows in slices", { timeout: 60_000 }, async 
   poller.modulesChanged([]);
   await until(() => table.installCount === 2, { timeoutMs: 30_000, intervalMs: 5 });
   assert.equal(table.nodeCount, 1_000_000);
+  poller.stop();
+});
+
+test("VersionPoller says that it is behind before the first look, and after ten seconds without one", async () => {
+  const clock = new ManualClock();
+  const { store, poller, table } = setUp({ clock, pollIntervalMs: 1000, reloadIntervalMs: 5000 });
+  store.failing.add("routeMark");
+  poller.start();
+  await advance(clock, 3000);
+  assert.equal(poller.behindMs, BEHIND_MS + 3000);
+  store.failing.clear();
+  await advance(clock, 1500);
+  assert.deepEqual([table.loaded, poller.behindMs], [true, undefined]);
+  // Looks that fail, and looks that go well while full reads fail.
+  for (const call of ["routeMark", "readRoutes"] as const) {
+    store.failing.add(call);
+    await advance(clock, 10_000);
+    assert.equal(poller.behindMs, undefined, `${call}: not yet`);
+    await advance(clock, 8_000);
+    assert.ok((poller.behindMs ?? 0) > BEHIND_MS, `${call}: ${poller.behindMs}`);
+    store.failing.clear();
+    await advance(clock, 2_000);
+    assert.equal(poller.behindMs, undefined, call);
+  }
+  // One that hangs.
+  store.gates.set("routeMark", new Promise(() => {}));
+  await advance(clock, 15_000);
+  assert.ok((poller.behindMs ?? 0) > BEHIND_MS);
   poller.stop();
 });

@@ -1,6 +1,8 @@
 // Core. A link to the server that suits best of several: fails over when it is lost, and comes back
 // when it is there again, each client at its own time and with a new connection before the old ends.
 
+import { encodePing, type Pong } from "../proto/codec.ts";
+import { MessageId } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
@@ -9,6 +11,7 @@ import type { Rng } from "../reactor/time/rng.ts";
 import type { Link, LinkChoice, LinkEvents } from "../session/link.ts";
 import { LEAVING_REASON, type SessionClient } from "../session/session_client.ts";
 import type { SessionClientOptions } from "../session/session_client.ts";
+import { BehindServer } from "./behind_server.ts";
 import {
   type Chooser,
   formatServer,
@@ -26,7 +29,7 @@ export const RETURN_MS_MAX = 60_000;
 /** Age at which a connection is made anew, on average: what a name or a proxy stands for may differ. */
 export const CONNECTION_AGE_MS = 3_600_000;
 
-/** Time that a better server has to answer Hello, connecting included. */
+/** Time that a better server has to answer Hello and a ping, connecting included. */
 export const WELCOME_MS = 3_000;
 
 /** What a {@linkcode ChosenLink} is given. */
@@ -52,8 +55,14 @@ export interface ChosenLinkOptions extends LinkEvents {
   onPong?: SessionClientOptions["onPong"];
 }
 
-/** What a change of the connection counts as. */
-type ChangeCount = "returns" | "renewals";
+/** Why a connection to another server is made, and what it counts as. */
+type ChangeCount = "returns" | "renewals" | "leavings" | "fresher";
+
+/** Why a server is not moved to. */
+const BEHIND_REASON = "its data is behind";
+
+/** After a move to a server that is not behind the first looks for a better one come later. */
+const VAIN_TRIES_AFTER_FRESHER = 5;
 
 type Handler = (body: Uint8Array) => void;
 
@@ -65,8 +74,12 @@ interface Held {
 /**
  * Servers are ranked ({@linkcode rankServers}) and tried from the first. While the one in use is not
  * the first, or is old, another connection is made to a better one, and takes over once it has
- * answered Hello; so nothing is without a server for a moment. A server that accepts and says
- * nothing is not moved to, and neither is one of the original.
+ * answered Hello and a ping; so nothing is without a server for a moment. A server that accepts and
+ * says nothing is not moved to, and neither is one of the original.
+ *
+ * A server that says that its data is behind is not returned to from one that has its data. While
+ * the one in use is behind, another one is looked for ({@linkcode BehindServer}), of this client's
+ * zone if the one in use is of it; when all are behind the one in use stays.
  *
  * The pauses before such tries are random from half to one and a half times `returnMs`, twice as long
  * after each vain one up to six times: clients that lost a server together do not come back together.
@@ -88,16 +101,22 @@ export class ChosenLink implements Link {
   #returnTimer: Timer | undefined;
   #ageTimer: Timer | undefined;
   #vainTries = 0;
+  readonly #behind: BehindServer;
   #started = false;
   #closed = false;
   /** Connections of clients that are no more. */
   #connectCount = 0;
-  readonly #counts = { returns: 0, renewals: 0 };
+  readonly #counts = { returns: 0, renewals: 0, leavings: 0, fresher: 0 };
 
   constructor(options: ChosenLinkOptions) {
     this.#options = options;
     this.#servers = options.servers;
     this.#ranked = rankServers(options.servers, options.chooser);
+    const { clock, rng, returnMs } = options;
+    this.#behind = new BehindServer({
+      ...{ clock, rng, pauseMs: returnMs === 0 ? RETURN_MS : returnMs },
+      search: () => void this.#try(() => this.#others(), "fresher"),
+    });
     this.#current = this.#open(this.#ranked);
     this.router = {
       add: (msgId, handler): void => {
@@ -140,7 +159,9 @@ export class ChosenLink implements Link {
   }
 
   get choice(): LinkChoice {
-    return { rank: this.rank, ...this.#counts };
+    const { returns, leavings, renewals, fresher } = this.#counts;
+    const { behindMs } = this.#behind;
+    return { rank: this.rank, returns: returns + leavings, renewals, fresher, behindMs };
   }
 
   /** How the server in use ranks for this client: 0 is the one that suits best. */
@@ -202,7 +223,7 @@ export class ChosenLink implements Link {
   }
 
   #open(addresses: readonly Address[]): Held {
-    const { open, onPong } = this.#options;
+    const { open } = this.#options;
     const held = {} as Held;
     const isCurrent = (): boolean => held === this.#current;
     held.client = open(addresses, {
@@ -212,7 +233,7 @@ export class ChosenLink implements Link {
       onHeard: (msgId) => isCurrent() && this.#options.onHeard?.(msgId),
       onFault: (reason) => held === this.#candidate && this.#candidateFault(reason),
       onLeaving: () => isCurrent() && this.#leave(),
-      onPong: (pong) => isCurrent() && onPong?.(pong),
+      onPong: (pong) => isCurrent() ? this.#ponged(pong) : this.#candidatePonged(held, pong),
     });
     for (const [msgId, handler] of this.#handlers) this.#addHandler(held, msgId, handler);
     return held;
@@ -225,8 +246,14 @@ export class ChosenLink implements Link {
     });
   }
 
-  #nowReady(): void {
-    this.#vainTries = 0;
+  #ponged(pong: Pong): void {
+    this.#behind.told(pong);
+    this.#options.onPong?.(pong);
+  }
+
+  #nowReady(vainTries = 0): void {
+    this.#vainTries = vainTries;
+    this.#behind.reset();
     this.#plan();
     this.#planRenewal();
     this.#options.onReady();
@@ -268,7 +295,19 @@ export class ChosenLink implements Link {
     const others = this.#ranked.filter((server) => formatAddress(server) !== used);
     if (others.length === 0) return this.failOver(LEAVING_REASON);
     this.#dropCandidate();
-    this.#connect(others, "returns");
+    this.#connect(others, "leavings");
+  }
+
+  /** Servers beside the one in use that suit no worse than it but for their place. */
+  #others(): readonly ServerAddress[] {
+    const { zone } = this.#options.chooser;
+    const used = formatAddress(this.address);
+    const isHome = (server: ServerAddress | undefined): boolean =>
+      zone === "" || server?.zone === zone;
+    const isUsedHome = isHome(this.#ranked.find((server) => formatAddress(server) === used));
+    return this.#ranked.filter((server) =>
+      formatAddress(server) !== used && (isHome(server) || !isUsedHome)
+    );
   }
 
   async #try(choose: () => readonly ServerAddress[], count: ChangeCount): Promise<void> {
@@ -291,7 +330,7 @@ export class ChosenLink implements Link {
     this.#candidateTimer?.cancel();
     this.#candidateTimer = this.#options.clock.setTimer(
       WELCOME_MS,
-      () => client.failOver("no answer to Hello"),
+      () => client.failOver(client.extended ? "no answer to a ping" : "no answer to Hello"),
     );
   }
 
@@ -309,6 +348,7 @@ export class ChosenLink implements Link {
       : formatAddress(this.#candidate.client.address);
     log.debug(`Better ${name} is not there yet`, { server, reason });
     this.#dropCandidate();
+    if (this.#candidateCount === "fresher") return this.#behind.searchedInVain();
     this.#vainTries++;
     this.#plan();
   }
@@ -322,29 +362,47 @@ export class ChosenLink implements Link {
     candidate.client.destroy();
   }
 
-  /** The better server has answered: it takes over. */
+  /** A server that answers Hello is asked how it does, unless there is no choice. */
   #candidateReady(held: Held): void {
     if (held !== this.#candidate || !held.client.extended) return;
+    if (this.#candidateCount === "leavings") this.#takeOver(held);
+    else held.client.send(MessageId.Ping, encodePing({ seq: 0 }));
+  }
+
+  #candidatePonged(held: Held, pong: Pong): void {
+    if (held !== this.#candidate) return;
+    const isBetterWanted = this.#candidateCount === "fresher" ||
+      this.#behind.behindMs === undefined;
+    if (pong.behindMs !== undefined && isBetterWanted) return held.client.failOver(BEHIND_REASON);
+    this.#takeOver(held);
+    this.#ponged(pong);
+  }
+
+  /** The better server has answered: it takes over. */
+  #takeOver(held: Held): void {
     const { name, log } = this.#options;
     const old = this.#current.client;
+    const count = this.#candidateCount;
     this.#candidateTimer?.cancel();
     this.#candidate = undefined;
     this.#stopTimers();
     this.#current = held;
     this.#connectCount += old.connectCount;
-    this.#counts[this.#candidateCount]++;
+    this.#counts[count]++;
     held.client.setAddresses(this.#ranked);
     log.info(`Changes to another connection to ${name}`, {
       from: formatAddress(old.address),
       to: formatAddress(held.client.address),
+      ...(count === "fresher" ? { reason: "the data of the one before was behind" } : {}),
     });
     if (old.ready) this.#options.onLost();
     old.close().catch((error) => log.warn("Old connection", { error: messageOf(error) }));
-    this.#nowReady();
+    this.#nowReady(count === "fresher" ? VAIN_TRIES_AFTER_FRESHER : 0);
   }
 
   #stopTimers(): void {
     this.#returnTimer?.cancel();
     this.#ageTimer?.cancel();
+    this.#behind.pause();
   }
 }

@@ -3,153 +3,14 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatAddress } from "../reactor/address.ts";
-import { silentLogger } from "../reactor/log.ts";
-import { ManualClock } from "../reactor/time/manual_clock.ts";
-import type { Clock } from "../reactor/time/clock.ts";
-import { seededRng } from "../reactor/time/rng.ts";
-import { SessionClient } from "../session/session_client.ts";
-import { SessionServer } from "../session/session_server.ts";
-import { SimNetwork } from "../session/testing/sim_network.ts";
-import { ChosenLink } from "./chosen_link.ts";
-import type { ServerAddress, ServerLookup, ServerOrder } from "./server_choice.ts";
+import type { ServerLookup, ServerOrder } from "./server_choice.ts";
+import { linkServer as server, LinkWorld } from "./testing/link_world.ts";
 
 /** Of thousands of virtual seconds of agents. */
 const LONG = { timeout: 120_000 } as const;
 
-const noNames: ServerLookup = {
-  hosts: () => Promise.reject(new Error("no names here")),
-  services: () => Promise.reject(new Error("no names here")),
-};
-
-/** The same time as another clock, on a scale of its own: so beats of two agents do not coincide. */
-function shifted(clock: Clock, byMs: number): Clock {
-  return {
-    nowMs: () => clock.nowMs() + byMs,
-    wallMs: () => clock.wallMs(),
-    setTimer: (delayMs, action) => clock.setTimer(delayMs, action),
-  };
-}
-
-interface Agent {
-  readonly link: ChosenLink;
-  readonly zone: string;
-  /** Longest time without a server since the last look, and when it lost the one it had. */
-  longestMs: number;
-  lostAtMs: number | undefined;
-}
-
-class World {
-  readonly clock = new ManualClock(1000);
-  readonly network = new SimNetwork(this.clock);
-  readonly agents: Agent[] = [];
-  readonly servers = new Map<string, SessionServer>();
-  readonly #rng = seededRng(7);
-
-  serve(hostname: string): void {
-    const server = new SessionServer({
-      role: "dns",
-      init: { hostname, connectionsMax: 20_000, software: "sim", secrets: undefined },
-      clock: this.clock,
-      log: silentLogger,
-      transport: this.network.server,
-    });
-    void server.listen(7778, false);
-    this.servers.set(hostname, server);
-  }
-
-  join(
-    count: number,
-    servers: readonly ServerAddress[],
-    zoneOf: (index: number) => string,
-    more: { order?: ServerOrder; returnMs?: number; ageMs?: number; lookup?: ServerLookup } = {},
-  ): void {
-    for (let index = 0; index < count; index++) {
-      const clock = shifted(this.clock, this.#rng.next() * 1600);
-      const rng = seededRng(1000 + index);
-      const shared = { clock, rng, log: silentLogger };
-      const { order = "spread", returnMs = 10_000, ageMs = 0, lookup = noNames } = more;
-      const zone = zoneOf(index);
-      const agent: Agent = { zone, longestMs: 0, lostAtMs: this.clock.nowMs() } as Agent;
-      const link = new ChosenLink({
-        ...{ ...shared, name: "dns", servers, lookup, returnMs, ageMs },
-        chooser: { id: `agent ${index}`, zone, order },
-        onReady: () => {
-          const { lostAtMs = this.clock.nowMs() } = agent;
-          agent.longestMs = Math.max(agent.longestMs, this.clock.nowMs() - lostAtMs);
-          agent.lostAtMs = undefined;
-        },
-        onLost: () => (agent.lostAtMs = this.clock.nowMs()),
-        open: (addresses, events) =>
-          new SessionClient({
-            ...{ ...shared, ...events, name: "dns", role: "agent", software: "sim", addresses },
-            transport: this.network.client(`agent ${index}`),
-            secrets: undefined,
-            welcomeWaitMs: Infinity,
-          }),
-      });
-      this.agents.push(Object.assign(agent, { link }));
-      link.start();
-    }
-  }
-
-  async advance(byMs: number): Promise<void> {
-    for (let ms = 0; ms < byMs; ms += 5) {
-      for (let i = 0; i < 6; i++) await Promise.resolve();
-      this.clock.advance(5);
-    }
-  }
-
-  /** Agents by the server they are linked to; those without one under "". */
-  spread(agents: readonly Agent[] = this.agents): Record<string, number> {
-    const counts: Record<string, number> = {};
-    for (const { link } of agents) {
-      const name = link.ready ? link.address.hostname : "";
-      counts[name] = (counts[name] ?? 0) + 1;
-    }
-    return counts;
-  }
-
-  /** Most connects that one server took in any second since `fromMs`. */
-  busiestSecond(fromMs: number): number {
-    let most = 0;
-    for (const hostname of this.servers.keys()) {
-      const server = formatAddress({ hostname, port: 7778 });
-      const times = this.network.connects
-        .filter((one) => one.server === server && one.atMs >= fromMs)
-        .map(({ atMs }) => atMs);
-      let first = 0;
-      times.forEach((atMs, last) => {
-        while (times[first] <= atMs - 1000) first++;
-        most = Math.max(most, last - first + 1);
-      });
-    }
-    return most;
-  }
-
-  /** Longest time that agents were without a server, the slowest hundredth left out and with it. */
-  longest(): { p99: number; max: number } {
-    const times = this.agents.map(({ longestMs }) => longestMs).sort((a, b) => a - b);
-    return { p99: times[Math.ceil(times.length * 0.99) - 1], max: times[times.length - 1] };
-  }
-
-  forgetTimes(): void {
-    for (const agent of this.agents) agent.longestMs = 0;
-  }
-
-  async end(): Promise<void> {
-    for (const { link } of this.agents) void link.close();
-    await this.advance(1500);
-  }
-}
-
-const server = (hostname: string, zone?: string): ServerAddress => ({
-  ...{ hostname, port: 7778 },
-  ...(zone === undefined ? {} : { zone }),
-});
-
-async function threeServers(order?: ServerOrder): Promise<World> {
-  const world = new World();
+async function threeServers(order?: ServerOrder): Promise<LinkWorld> {
+  const world = new LinkWorld();
   const names = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
   for (const name of names) world.serve(name);
   world.join(1000, names.map((name) => server(name)), () => "", { order });
@@ -227,7 +88,7 @@ test(
   LONG,
   async () => {
     for (const awayMs of [0, 300, 2_500, 7_000, 31_000]) {
-      const world = new World();
+      const world = new LinkWorld();
       world.serve("10.0.0.1");
       world.join(1000, [server("10.0.0.1")], () => "");
       await world.advance(8000);
@@ -245,7 +106,7 @@ test(
 );
 
 test("a few agents of a server that restarts are back at once", async () => {
-  const world = new World();
+  const world = new LinkWorld();
   world.serve("10.0.0.1");
   world.join(4, [server("10.0.0.1")], () => "");
   await world.advance(8000);
@@ -261,7 +122,7 @@ test(
   "agents keep to their zone, leave it when all of it is away, and come back",
   LONG,
   async () => {
-    const world = new World();
+    const world = new LinkWorld();
     const list = [
       ...["10.1.0.1", "10.1.0.2"].map((name) => server(name, "east")),
       ...["10.2.0.1", "10.2.0.2"].map((name) => server(name, "west")),
@@ -307,7 +168,7 @@ test(
 );
 
 test("connections are made anew when they are old, so that a name's new servers get their share", async () => {
-  const world = new World();
+  const world = new LinkWorld();
   for (const name of ["10.0.0.1", "10.0.0.2"]) world.serve(name);
   let known = ["10.0.0.1"];
   const lookup: ServerLookup = {

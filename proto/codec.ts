@@ -1122,6 +1122,11 @@ export interface Pong {
    */
   epoch?: number;
   version?: number;
+  /**
+   * Of dns: for so long it has not read the database, in milliseconds, so that its routes may be
+   * older than those of another dns. Absent: it reads it.
+   */
+  behindMs?: number;
 }
 
 function writePong(writer: WireWriter, message: Pong): void {
@@ -1130,6 +1135,7 @@ function writePong(writer: WireWriter, message: Pong): void {
   writer.optionalUint32(3, message.placeMs);
   writer.optionalUint64(4, message.epoch);
   writer.optionalUint32(5, message.version);
+  writer.optionalUint32(6, message.behindMs);
 }
 
 /** Body of {@linkcode Pong}. */
@@ -1164,6 +1170,9 @@ export function decodePong(body: Uint8Array): Pong {
         break;
       case 40: // version = 5
         message.version = reader.uint32();
+        break;
+      case 48: // behind_ms = 6
+        message.behindMs = reader.uint32();
         break;
       default:
         reader.skip(tag);

@@ -22,6 +22,10 @@ export interface LinkChoice {
   readonly returns: number;
   /** Connections made anew because they were old. */
   readonly renewals: number;
+  /** Changes away from a server whose data was behind. */
+  readonly fresher: number;
+  /** For how long the server in use has had no new data, in milliseconds; undefined: it has it. */
+  readonly behindMs: number | undefined;
 }
 
 /** One lasting connection to the first of several addresses that answers. */

@@ -90,6 +90,9 @@ export class StatusSource {
       // 0: of all dns it is the one that this agent takes by choice.
       dnsRank: dnsLink.choice?.rank ?? 0,
       dnsReturns: dnsLink.choice?.returns ?? 0,
+      // -1: it reads the database; else for how long it has not, and how often one was left for that.
+      dnsBehindS: Math.floor((dnsLink.choice?.behindMs ?? -1000) / 1000),
+      dnsLeftBehind: dnsLink.choice?.fresher ?? 0,
       dnsConnected: Number(dnsLink.ready),
       dnsExtended: Number(dnsLink.extended),
       dnsConnects: dns.connects,

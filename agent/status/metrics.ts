@@ -88,6 +88,15 @@ const links: MetricTable = {
   ),
   dnsRank: gauge("lars_agent_dns_rank", "0 when the dns in use is the one that suits best."),
   dnsReturns: counter("lars_agent_dns_returns_total", "Changes to a better dns that was back."),
+  dnsBehindS: gauge(
+    "lars_agent_dns_behind_seconds",
+    "For how long the dns in use has not read the database; absent while it does.",
+    { min: 0 },
+  ),
+  dnsLeftBehind: counter(
+    "lars_agent_dns_left_behind_total",
+    "Changes to a dns that reads the database from one that did not.",
+  ),
   reporterRank: gauge(
     "lars_agent_reporter_rank",
     "0 when the reporter in use is the one that suits best.",
