@@ -25,17 +25,20 @@ export const silentLogger: Logger = {
 export const LOG_KINDS_MAX = 256;
 
 /**
- * Lets through at most `linesPerSecond` lines of each kind and counts the rest, so that a hostile
- * peer cannot fill the disk with complaints about its own bad packets.
+ * Lets through at most so many lines of each kind in a window of time, a second unless told otherwise,
+ * and counts the rest, so that a hostile peer cannot fill the disk with complaints about its own bad
+ * packets, nor something that is away for long.
  */
 export class LogRateLimiter {
   readonly #clock: Clock;
-  readonly #linesPerSecond: number;
+  readonly #linesMax: number;
+  readonly #windowMs: number;
   readonly #kinds = new Map<string, { windowStartMs: number; lines: number; dropped: number }>();
 
-  constructor(clock: Clock, linesPerSecond = 10) {
+  constructor(clock: Clock, linesMax = 10, windowMs = 1000) {
     this.#clock = clock;
-    this.#linesPerSecond = linesPerSecond;
+    this.#linesMax = linesMax;
+    this.#windowMs = windowMs;
   }
 
   /**
@@ -52,11 +55,11 @@ export class LogRateLimiter {
       state = { windowStartMs: nowMs, lines: 0, dropped: 0 };
       this.#kinds.set(key, state);
     }
-    if (nowMs - state.windowStartMs >= 1000) {
+    if (nowMs - state.windowStartMs >= this.#windowMs) {
       state.windowStartMs = nowMs;
       state.lines = 0;
     }
-    if (state.lines >= this.#linesPerSecond) {
+    if (state.lines >= this.#linesMax) {
       state.dropped++;
       return undefined;
     }

@@ -14,6 +14,9 @@ const GATHER_MS = 200;
 /** Time until a write that failed, or whose check failed, is tried again. */
 const RETRY_MS = 5_000;
 
+/** The same fault is said again after so long. */
+const SAID_AGAIN_MS = 60_000;
+
 /** What a {@linkcode FileExport} needs. */
 export interface FileExportOptions {
   /** What it writes, for logs. */
@@ -46,7 +49,7 @@ export class FileExport {
 
   constructor(options: FileExportOptions) {
     this.#options = options;
-    this.#limiter = new LogRateLimiter(options.clock, 1);
+    this.#limiter = new LogRateLimiter(options.clock, 1, SAID_AGAIN_MS);
     this.#installing = new DueWork(options.clock, () => this.#install());
   }
 
@@ -97,7 +100,7 @@ export class FileExport {
     } catch (error) {
       this.#counts.failures++;
       this.#fault = messageOf(error);
-      const held = this.#limiter.admit("failure");
+      const held = this.#limiter.admit(this.#fault);
       if (held !== undefined) {
         log.error(`File of ${name} is not written, the one before stays`, {
           reason: this.#fault,

@@ -22,6 +22,9 @@ export const COMPARE_MS = 5_000;
 /** Time until the next try when HAProxy does not answer, or did not take something. */
 const RETRY_MS = 1_000;
 
+/** The same fault is said again after so long. */
+const SAID_AGAIN_MS = 60_000;
+
 /** Which module fills which backend. */
 export interface BackendOf {
   readonly backend: string;
@@ -49,7 +52,7 @@ export class HaproxyExport {
 
   constructor(options: HaproxyExportOptions) {
     this.#options = options;
-    this.#limiter = new LogRateLimiter(options.clock, 1);
+    this.#limiter = new LogRateLimiter(options.clock, 1, SAID_AGAIN_MS);
     this.#rounds = new DueWork(options.clock, () => this.#round());
   }
 
@@ -93,7 +96,7 @@ export class HaproxyExport {
       isDone = false;
       this.#counts.failures++;
       this.#fault = messageOf(error);
-      const held = this.#limiter.admit("failure");
+      const held = this.#limiter.admit(this.#fault);
       if (held !== undefined) {
         this.#options.log.warn("HAProxy is not kept in step", { reason: this.#fault, ...held });
       }
@@ -118,9 +121,9 @@ export class HaproxyExport {
         // Calls of before are still under way.
         if (isStillUsed(command, answer)) break;
         this.#counts.refused++;
-        const held = this.#limiter.admit("refused");
+        const reason = answer.trim();
+        const held = this.#limiter.admit(`refused: ${reason}`);
         if (held !== undefined) {
-          const reason = answer.trim();
           this.#options.log.warn("HAProxy refuses a command", { server, command, reason, ...held });
         }
         break;

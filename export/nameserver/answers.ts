@@ -37,6 +37,11 @@ const FLAG_AUTHORITATIVE = 0x0400;
 const MASK_OPCODE = 0x7800;
 const FLAG_TRUNCATED = 0x0200;
 const MASK_KEPT = 0x0100 | 0x0010;
+/** The head of a message has the lower part of an outcome. */
+const RCODE_BITS = 4;
+const MASK_RCODE = 0x000f;
+/** Type and class behind the name of a question. */
+const QUESTION_TAIL_BYTES = 4;
 
 /** Outcomes of a question. */
 export const Rcode = {
@@ -46,6 +51,8 @@ export const Rcode = {
   nxDomain: 3,
   notImp: 4,
   refused: 5,
+  /** Of EDNS: its upper part stands in a record. */
+  badVers: 16,
 } as const;
 
 /** DNS messages to bytes and back, by a package that wants buffers of the runtime. */
@@ -113,9 +120,10 @@ export interface Question {
   readonly flags: number;
   readonly name: string;
   readonly type: string;
-  readonly isInternet: boolean;
   /** Bytes that the asker takes over UDP; undefined: it said nothing of EDNS. */
   readonly udpBytes: number | undefined;
+  /** Version of EDNS; there is only 0. */
+  readonly ednsVersion: number;
 }
 
 /** Number of a dot, which separates labels where a name is text. */
@@ -142,28 +150,28 @@ function hasDotInLabel(bytes: Uint8Array): boolean {
 export function readNameQuestion(
   bytes: Uint8Array,
   codec: DnsCodec,
-): Question | { id: number; rcode: number } | undefined {
+): Question | { readonly rcode: number } | undefined {
   if (bytes.length < NAME_HEAD_BYTES) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const id = view.getUint16(0);
   const flags = view.getUint16(2);
   // Whoever answers answers would talk to another such server for ever.
   if ((flags & FLAG_RESPONSE) !== 0) return undefined;
-  if ((flags & MASK_OPCODE) !== 0) return { id, rcode: Rcode.notImp };
+  if ((flags & MASK_OPCODE) !== 0) return { rcode: Rcode.notImp };
   if (bytes.length > QUESTION_BYTES_MAX || view.getUint16(4) !== 1 || hasDotInLabel(bytes)) {
-    return { id, rcode: Rcode.formErr };
+    return { rcode: Rcode.formErr };
   }
   try {
     const packet = codec.decode(bytes);
     const [question] = packet.questions ?? [];
+    if ((question.class ?? "IN") !== "IN") return { rcode: Rcode.refused };
     const edns = packet.additionals?.find((record) => record.type === "OPT");
     return {
       ...{ id, flags, name: question.name, type: question.type },
-      isInternet: question.class === undefined || question.class === "IN",
-      udpBytes: edns?.udpPayloadSize,
+      ...{ udpBytes: edns?.udpPayloadSize, ednsVersion: edns?.ednsVersion ?? 0 },
     };
   } catch {
-    return { id, rcode: Rcode.formErr };
+    return { rcode: Rcode.formErr };
   }
 }
 
@@ -210,7 +218,7 @@ export class NameZone {
 
   /** Made once for all who ask the same, until something changes. */
   #orderedOf(question: Question): Ordered {
-    const key = `${question.type} ${question.isInternet} ${question.name}`;
+    const key = `${question.type} ${question.ednsVersion} ${question.name}`;
     const known = this.#ordered.get(key);
     if (known !== undefined) return known;
     const { codec } = this.#options;
@@ -228,10 +236,11 @@ export class NameZone {
     return made;
   }
 
-  #sections({ name, type, isInternet }: Question): Sections {
+  #sections({ name, type, ednsVersion }: Question): Sections {
+    if (ednsVersion > 0) return nothing(Rcode.badVers);
     const lower = name.toLowerCase().replace(/\.$/, "");
     const meaning = this.#meaningOf(lower);
-    if (!isInternet || meaning.kind === "foreign") return nothing(Rcode.refused);
+    if (meaning.kind === "foreign") return nothing(Rcode.refused);
     if (meaning.kind === "unknown") return nothing(Rcode.servFail);
     if (meaning.kind === "nothing") return this.#negative(Rcode.nxDomain);
     if (meaning.kind === "zone") return this.#ofZone(type);
@@ -360,7 +369,8 @@ export class NameZone {
     }
     if (question.udpBytes !== undefined) {
       additionals.push({
-        ...{ type: "OPT", name: ".", udpPayloadSize: UDP_BYTES_MAX, extendedRcode: 0 },
+        ...{ type: "OPT", name: ".", udpPayloadSize: UDP_BYTES_MAX },
+        extendedRcode: sections.rcode >> RCODE_BITS,
         ...{ ednsVersion: 0, flags: 0, flag_do: false, options: [] },
       });
     }
@@ -370,7 +380,7 @@ export class NameZone {
       type: "response",
       id: question.id,
       flags: FLAG_AUTHORITATIVE | (isCut ? FLAG_TRUNCATED : 0) | (question.flags & MASK_KEPT) |
-        sections.rcode,
+        (sections.rcode & MASK_RCODE),
       questions: [{ name: question.name, type: question.type }],
       answers,
       authorities: [...sections.authorities],
@@ -399,9 +409,23 @@ function bytesOfRecord(codec: DnsCodec, answer: Answer): number {
   return codec.bytesOf(packet) - NAME_HEAD_BYTES;
 }
 
-/** The answer to what cannot be answered: its head alone. */
-export function refusal(codec: DnsCodec, id: number, rcode: number): Uint8Array {
-  return codec.encode({ type: "response", id, flags: rcode });
+/** The answer to what cannot be answered: its head, and the question as it came where it has one. */
+export function refusal(asked: Uint8Array, rcode: number): Uint8Array {
+  const end = asked[4] === 0 && asked[5] === 1 ? endOfQuestion(asked) : NAME_HEAD_BYTES;
+  const bytes = asked.slice(0, end);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  view.setUint16(2, FLAG_RESPONSE | (view.getUint16(2) & (MASK_OPCODE | MASK_KEPT)) | rcode);
+  view.setUint16(4, Number(end > NAME_HEAD_BYTES));
+  bytes.fill(0, 6, NAME_HEAD_BYTES);
+  return bytes;
+}
+
+/** Behind the first question of a message; that of its head where there is no whole one. */
+function endOfQuestion(bytes: Uint8Array): number {
+  let at = NAME_HEAD_BYTES;
+  while (at < bytes.length && bytes[at] !== 0 && bytes[at] < LABEL_BYTES_END) at += bytes[at] + 1;
+  const end = at + 1 + QUESTION_TAIL_BYTES;
+  return bytes[at] === 0 && end <= bytes.length ? end : NAME_HEAD_BYTES;
 }
 
 /**

@@ -109,7 +109,7 @@ export class NameServer {
     if (question === undefined) return undefined;
     if ("rcode" in question) {
       this.stats.refused++;
-      return refusal(this.#zone.codec, question.id, question.rcode);
+      return refusal(bytes, question.rcode);
     }
     const offered = Math.max(UDP_BYTES_MIN, question.udpBytes ?? UDP_BYTES_MIN);
     const max = streamMax ?? Math.min(UDP_BYTES_MAX, offered);
@@ -122,7 +122,7 @@ export class NameServer {
     } catch {
       // A name that can be read and not be written again: no one of ours.
       this.stats.refused++;
-      return refusal(this.#zone.codec, question.id, Rcode.formErr);
+      return refusal(bytes, Rcode.formErr);
     }
   }
 

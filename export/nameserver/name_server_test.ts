@@ -10,7 +10,7 @@ import fc from "fast-check";
 import type { HostInfo } from "../../proto/codec.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { FleetView } from "../fleet_view.ts";
-import { NameZone, Rcode, UDP_BYTES_MAX } from "./answers.ts";
+import { NAME_HEAD_BYTES, NameZone, Rcode, UDP_BYTES_MAX } from "./answers.ts";
 import { dnsCodec } from "./packets.ts";
 import { ANSWERS_KEPT_MAX, NameServer, QuestionReader } from "./name_server.ts";
 
@@ -221,6 +221,31 @@ test("whatever comes is answered or dropped, and answers are never answered", ()
   for (let id = 0; id < ANSWERS_KEPT_MAX + 10; id++) {
     server.datagram(question(`m${id}.lars`, "A"), "127.0.0.1");
   }
+});
+
+test("what is asked in another way is refused in that way: opcode, class, version of EDNS", () => {
+  const { server } = setUp(THREE);
+  const plain = question("login.lars", "A", 1232);
+  /** Bytes of the answer, and what the package reads of it. */
+  const ask = (at: number, value: number): { bytes: Buffer; packet: Packet } => {
+    const bytes = Buffer.from(plain);
+    bytes[at] = value;
+    const answer = Buffer.from(server.datagram(bytes, "127.0.0.1") ?? []);
+    return { bytes: answer, packet: dnsPacket.decode(answer) };
+  };
+  const update = ask(2, plain[2] | 5 << 3);
+  assert.deepEqual([update.bytes[2] >> 3 & 15, update.bytes[3] & 15], [5, Rcode.notImp]);
+  const classAt = NAME_HEAD_BYTES + "login.lars".length + 2 + 3;
+  assert.equal(plain[classAt], 1);
+  const chaos = ask(classAt, 3);
+  assert.equal(chaos.bytes[3] & 15, Rcode.refused);
+  assert.deepEqual(chaos.packet.questions, [{ name: "login.lars", type: "A", class: "CH" }]);
+  // Behind the question: root, type, size, then the upper part of the outcome and the version.
+  const version = ask(classAt + 1 + 1 + 2 + 2 + 1, 5);
+  assert.equal(version.bytes[3] & 15, Rcode.badVers & 15);
+  const edns = version.packet.additionals?.find((record) => record.type === "OPT");
+  assert.deepEqual([edns?.extendedRcode, edns?.ednsVersion], [Rcode.badVers >> 4, 0]);
+  assert.deepEqual(version.packet.answers, []);
 });
 
 test("a label with a dot in it is refused: as text it is another name, or none", () => {
