@@ -1,6 +1,7 @@
 // Shell. All services at work, for the soak: two dns, reporters and discoveries, an agent, a console, a
 // relay and a database, with what each of them does, and the faults that they are given.
 
+import { fileURLToPath } from "node:url";
 import { RelayClient, RelayWorker } from "../../api/mod.ts";
 import { nextInt, type Rng } from "../../reactor/time/rng.ts";
 import { sleep } from "../../reactor/time/clock.ts";
@@ -11,7 +12,7 @@ import { agentFlags, hostKeys } from "../support/fleet.ts";
 import { freePort } from "../support/free_port.ts";
 import { type MariaDb, runAdmin } from "../support/mariadb.ts";
 import { NO_NOISE, NoisyStreams } from "../support/noisy_paths.ts";
-import type { Processes, TestProcess } from "../support/processes.ts";
+import type { Processes, ProcessOptions, TestProcess } from "../support/processes.ts";
 import { starve } from "../support/starve.ts";
 import { until } from "../support/until.ts";
 import { WireCaller, WireConnection, type WireHost } from "../support/wire_client.ts";
@@ -19,6 +20,12 @@ import { WireCaller, WireConnection, type WireHost } from "../support/wire_clien
 /** Modules that are called, and nodes that each begins with; one is added or taken by each edit. */
 export const SOAK_MODULES = 30;
 /** The first of them: module 7 is that of the nodes that register themselves. */
+/** Of every service: garbage is not taken for what it holds. */
+const COLLECTED: ProcessOptions = {
+  env: { DENO_V8_FLAGS: "--expose-gc" },
+  denoFlags: [`--preload=${fileURLToPath(new URL("./collect_garbage.ts", import.meta.url))}`],
+};
+
 const FIRST_MODULE = 11;
 const NODES = 5;
 const NODES_MAX = 9;
@@ -215,7 +222,7 @@ export class SoakSystem {
     service: Pair | "agent" | "web" | "relay",
     flags: readonly string[],
   ): Promise<TestProcess> {
-    const start = (): Promise<TestProcess> => this.#processes.start(service, flags);
+    const start = (): Promise<TestProcess> => this.#processes.start(service, flags, COLLECTED);
     this.#starts.set(name, start);
     const process = await start();
     this.#running.set(name, process);

@@ -36,6 +36,8 @@ export interface ProcessOptions {
   readonly cwd?: string;
   /** Words put before the command, such as `prlimit --nofile=64:64`. */
   readonly wrapper?: readonly string[];
+  /** Of a script, on Deno: flags of the runtime. @default none */
+  readonly denoFlags?: readonly string[];
 }
 
 /** How a process ended and what it wrote. */
@@ -183,11 +185,11 @@ function foreignEnvironment(): Record<string, string> {
   return Object.fromEntries(kept);
 }
 
-/** The words that run a script of this project on the runtime of the test. */
-export function scriptCommand(script: string): string[] {
+/** The words that run a script of this project on the runtime of the test. `flags`: those of Deno. */
+export function scriptCommand(script: string, flags: readonly string[] = []): string[] {
   const path = join(PROJECT_ROOT, script);
   return process.versions.bun === undefined
-    ? [process.execPath, "run", "-A", "--no-check", "--quiet", path]
+    ? [process.execPath, "run", "-A", "--no-check", "--quiet", ...flags, path]
     : [process.execPath, path];
 }
 
@@ -222,7 +224,7 @@ export class Processes {
     args: readonly string[],
     options: ProcessOptions = {},
   ): TestProcess {
-    return this.spawnCommand(name, [...scriptCommand(script), ...args], options);
+    return this.spawnCommand(name, [...scriptCommand(script, options.denoFlags), ...args], options);
   }
 
   /** Starts any program. */
