@@ -21,7 +21,7 @@ import { addExamples } from "../tools/command.ts";
 import { noteLine, printLine } from "../tools/terminal.ts";
 import { daemonDefinitions } from "./daemon_definitions.ts";
 import { keysPage } from "./site/keys_page.ts";
-import { deadLinks, type SitePage, siteText } from "./site/links.ts";
+import { deadLinks, siteFileOf, type SitePage, siteText } from "./site/links.ts";
 import { siteConfig } from "./site/plan.ts";
 import { readDocuments, readFiles, ROOT } from "./sources.ts";
 
@@ -54,11 +54,14 @@ function stage(folder: string, pages: readonly SitePage[]): void {
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     writeFileSync(join(folder, path), text);
   };
-  for (const page of pages) write(page.path, siteText(page, (path) => paths.has(path)));
+  for (const page of pages) {
+    write(siteFileOf(page.path), siteText(page, (path) => paths.has(path)));
+  }
   for (const { path } of readFiles((name) => /\.(svg|png)$/.test(name))) {
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     copyFileSync(join(ROOT, path), join(folder, path));
   }
+  write("public/favicon.svg", readFileSync(join(ROOT, "web/pages/favicon.svg"), "utf8"));
   write(".vitepress/config.mjs", siteConfig(paths, VERSION));
   write("package.json", '{ "private": true, "type": "module" }\n');
 }

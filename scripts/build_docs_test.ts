@@ -22,6 +22,7 @@ test("deno task docs makes a site of every planned page, with search", NEEDS_NPX
       const html = path.replace(/README\.md$/, "index.md").replace(/\.md$/, ".html");
       assert.ok(existsSync(`${site}/${html}`), html);
     }
+    assert.deepEqual(deadHrefs(site), []);
     const chunks = readdirSync(`${site}/assets/chunks`);
     const index = chunks.find((name) => name.startsWith("@localSearchIndex"));
     assert.ok(index, chunks.join(", "));
@@ -30,3 +31,24 @@ test("deno task docs makes a site of every planned page, with search", NEEDS_NPX
     assert.match(keys, /\[agent\] shared_table/);
   });
 });
+
+/** Links of the pages as they were built that lead to no file, or to no heading of it. */
+function deadHrefs(site: string): string[] {
+  const names = readdirSync(site, { recursive: true, encoding: "utf8" });
+  const pages = new Map(
+    names.filter((name) => name.endsWith(".html"))
+      .map((name) => [`/${name}`, readFileSync(`${site}/${name}`, "utf8")]),
+  );
+  assert.ok(pages.size > 30, "there are pages");
+  return [...pages].flatMap(([from, html]) => {
+    const hrefs = [...html.matchAll(/<a [^>]*href="([^"]+)"/g)].map(([, href]) => href);
+    return hrefs.filter((href) => !/^[a-z]+:/.test(href)).filter((href) => {
+      const { pathname, hash } = new URL(href, `http://site${from}`);
+      const path = decodeURIComponent(pathname).replace(/\/$/, "/index.html");
+      const anchor = decodeURIComponent(hash.slice(1));
+      const target = pages.get(path);
+      if (target === undefined) return !existsSync(`${site}${path}`);
+      return anchor !== "" && !target.includes(`id="${anchor}"`);
+    }).map((href) => `${from}: ${href}`);
+  });
+}

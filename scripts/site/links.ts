@@ -100,9 +100,19 @@ export function deadLinks(
   return dead;
 }
 
+/** The file of a page on the site: a README is what its folder shows. */
+export function siteFileOf(path: string): string {
+  return path.replace(/(^|\/)README\.md$/, "$1index.md");
+}
+
+/** What leads to a page of the site: the folder of a README, the file of any other. */
+function linkTo(path: string, hash: string): string {
+  return `/${siteFileOf(path).replace(/(^|\/)index\.md$/, "$1")}${hash}`;
+}
+
 /**
- * The text of a page with its links as a site needs them: folders lead to their README, pages stay as
- * they are, and of a file that is no page only its name is left. Links to pictures stay.
+ * The text of a page with its links as a site needs them: folders and READMEs are the pages of their
+ * folders, and of a file that is no page only its name is left. Links to pictures stay.
  *
  * @param isPage Whether the site has a page of this path.
  */
@@ -114,9 +124,9 @@ export function siteText({ path, text }: SitePage, isPage: (path: string) => boo
       const place = placeOf(path, target);
       if (place === undefined) return label;
       const hash = place.anchor === "" ? "" : `#${place.anchor}`;
-      if (isPage(place.path)) return `[${label}](/${place.path}${hash})`;
+      if (isPage(place.path)) return `[${label}](${linkTo(place.path, hash)})`;
       const readme = place.path === "" ? "README.md" : `${place.path}/README.md`;
-      if (isPage(readme)) return `[${label}](/${readme}${hash})`;
+      if (isPage(readme)) return `[${label}](${linkTo(readme, hash)})`;
       return label.includes("`") ? label : `\`${label}\``;
     });
   }).join("\n");

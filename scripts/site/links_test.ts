@@ -43,7 +43,7 @@ test("siteText() leads to pages, and leaves of other files their names", () => {
   const pages = new Set(PAGES.map(({ path }) => path));
   assert.equal(
     siteText(PAGES[0], (path) => pages.has(path)),
-    "# Top\n[a](/agent/README.md#keys) [b](/agent/README.md) `c`\n",
+    "# Top\n[a](/agent/#keys) [b](/agent/) `c`\n",
   );
   assert.equal(
     siteText({ path: "a/b.md", text: "[`m`](../mod.ts) ![p](x.png) [q](https://q)" }, () => false),

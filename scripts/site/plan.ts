@@ -71,6 +71,10 @@ const GROUPS: readonly Group[] = [
   ]],
 ];
 
+/** On a phone tables scroll; without this their last column, which has the text, is a word wide. */
+const NARROW_TABLES =
+  "@media (max-width: 640px) { .vp-doc td:last-child { min-width: 16em; overflow-wrap: anywhere } }";
+
 /** Pages that the side bar names; further ones are found by links and search. */
 export function plannedPages(): string[] {
   return GROUPS.flatMap(([, pages]) => pages.map(([, path]) => path));
@@ -90,16 +94,15 @@ function routeOf(path: string): string {
 export function siteConfig(paths: ReadonlySet<string>, version: string): string {
   const missing = plannedPages().filter((path) => !paths.has(path));
   if (missing.length > 0) throw new Error(`The side bar names ${missing.join(", ")}: not there`);
-  const rewrites = Object.fromEntries(
-    [...paths].filter((path) => /(^|\/)README\.md$/.test(path))
-      .map((path) => [path, path.replace(/README\.md$/, "index.md")]),
-  );
   const config = {
     title: "Lars",
     description: "Load balancing and service scheduling by how calls really end.",
     cleanUrls: false,
     lastUpdated: false,
-    rewrites,
+    head: [
+      ["link", { rel: "icon", href: "/favicon.svg", type: "image/svg+xml" }],
+      ["style", {}, NARROW_TABLES],
+    ],
     themeConfig: {
       search: { provider: "local" },
       outline: [2, 3],
@@ -114,12 +117,14 @@ export function siteConfig(paths: ReadonlySet<string>, version: string): string 
   // Headings are named as where the pages are read otherwise, so that links hold in both places.
   return `const slugify = (text) => text.trim().toLowerCase()
   .replace(/[^\\p{L}\\p{N}\\s_-]/gu, "").replace(/\\s/g, "-");
-// The generator takes {{ and }} as its own, but in fenced code.
-function keepBraces(md) {
-  const { code_block: render } = md.renderer.rules;
-  md.renderer.rules.code_block = (...args) => render(...args).replace("<pre", "<pre v-pre");
+// Code that is only indented is shown as fenced code is: in a box that scrolls, its braces as they are.
+function fenceAll(md) {
+  md.renderer.rules.code_block = (tokens, index, ...rest) => {
+    tokens[index].info = "text";
+    return md.renderer.rules.fence(tokens, index, ...rest);
+  };
 }
-const markdown = { html: false, anchor: { slugify }, toc: { slugify }, config: keepBraces };
+const markdown = { html: false, anchor: { slugify }, toc: { slugify }, config: fenceAll };
 export default { ...${JSON.stringify(config, null, 2)}, markdown };
 `;
 }
