@@ -218,7 +218,7 @@ export class LeaseRegistry {
     }
     if (nowMs >= this.#dueMs.poll) {
       await this.#poll();
-      this.#dueMs.poll = nowMs + this.#options.pollMs;
+      this.#dueMs.poll = this.#setBackTo === undefined ? nowMs + this.#options.pollMs : 0;
     }
     if (nowMs >= this.#dueMs.prune) {
       await this.#options.store.leases.prune();
@@ -288,6 +288,11 @@ export class LeaseRegistry {
       if (setBackTo === undefined) table.apply(page.rows);
       else for (const row of page.rows) all.set(nodeId(row), row);
       for (const row of page.rows) this.#noteRound(row);
+      if (setBackTo === undefined && page.seq < this.#seq) {
+        this.#setBackTo = page.seq;
+        this.#noteSetBack();
+        return;
+      }
       this.#seq = page.seq;
       if (!page.isCut) break;
     }

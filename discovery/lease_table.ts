@@ -179,8 +179,8 @@ export class LeaseTable {
   }
 
   /**
-   * The database was set back: takes in all that it has now, but for nodes that are heard here and are
-   * not there, or as they were before.
+   * The database was set back: takes in all that it has now, but for registrations that it has lost, and
+   * what it has forgotten of nodes that are heard here.
    *
    * @returns what is to be written of those, once more if it fails.
    */
@@ -189,12 +189,11 @@ export class LeaseTable {
     const kept = new Set<string>();
     for (const lease of [...this.#leases.values()]) {
       const row = stored.get(lease.id);
-      if (this.#isHeardHere(lease) && isSetBack(lease.row, row)) {
-        wishes.push({ op: "restore", node: lease.row, row: lease.row });
-        kept.add(lease.id);
-      } else if (row === undefined) {
-        this.#forget(lease, { ...lease.row, phase: "gone" });
-      }
+      const isOlder = isReplaced(lease.row, row) ||
+        (this.#isHeardHere(lease) && isSetBack(lease.row, row));
+      if (!isOlder) continue;
+      wishes.push({ op: "restore", node: lease.row, row: lease.row });
+      kept.add(lease.id);
     }
     this.apply([...stored.values()].filter((row) => !kept.has(nodeId(row))));
     return wishes;
@@ -403,10 +402,15 @@ function isLostElsewhere({ phase, holder }: LeaseRow, own: number): boolean {
   return holder !== own && holder !== 0 && (phase === "doubt" || phase === "gone");
 }
 
-/** The database has an older state of a node than is known here. */
-function isSetBack(known: LeaseRow, stored: LeaseRow | undefined): boolean {
+/** The database has lost this registration: whoever holds it may be gone by now. */
+function isReplaced(known: LeaseRow, stored: LeaseRow | undefined): boolean {
   if (stored === undefined) return true;
-  if (stored.incarnation !== known.incarnation) return stored.sinceS < known.sinceS;
+  return stored.incarnation !== known.incarnation && stored.sinceS < known.sinceS;
+}
+
+/** It has an older state of a registration than is known here. */
+function isSetBack(known: LeaseRow, stored: LeaseRow | undefined): boolean {
+  if (stored?.incarnation !== known.incarnation) return false;
   return stored.phase !== known.phase || stored.ttlMs !== known.ttlMs ||
     stored.weight !== known.weight || stored.zone !== known.zone || stored.note !== known.note ||
     stored.check !== known.check;

@@ -37,7 +37,7 @@ export const RESEND_MS = 3000;
  * are remembered longer: it may be ours and slow. Then it has counted none of them, and they go
  * again, with totals and numbers.
  */
-export const RESEND_PLAIN_MS = 30_000;
+export const RESEND_PLAIN_MS = 120_000;
 
 /** Results remembered for both, about 100 bytes each; those of the oldest reports go first. */
 export const RESEND_RESULTS_MAX = 65_536;

@@ -277,14 +277,15 @@ export function* leasesSinceScript(
   limit: number,
 ): Script<LeasePage> {
   if (!shape.leases) return { rows: [], seq, isCut: false };
+  // Before the rows: what comes in between is found next time.
+  const newest = yield* lastSeqScript();
   const rows = yield {
     sql: `SELECT ${COLUMNS} FROM Lease WHERE seq > ? ORDER BY seq LIMIT ?`,
     params: [seq, limit],
   };
   const last = rows.at(-1);
-  if (last === undefined) return { rows: [], seq, isCut: false };
-  if (rows.length < limit) {
-    return { rows: rows.map(leaseOf), seq: numberOf(last.seq), isCut: false };
+  if (last === undefined || rows.length < limit) {
+    return { rows: rows.map(leaseOf), seq: newest, isCut: false };
   }
   // The last one may be one of many of its change: those are read whole.
   const lastSeq = numberOf(last.seq);

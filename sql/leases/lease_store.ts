@@ -53,7 +53,7 @@ export interface ForeignChanges {
 /** Leases that were written after a change, and the number of the last one. */
 export interface LeasePage {
   readonly rows: readonly LeaseRow[];
-  /** To be asked from next time. */
+  /** To be asked from next time. Less than was asked for: the database was set back. */
   readonly seq: number;
   /** True: there are more. */
   readonly isCut: boolean;

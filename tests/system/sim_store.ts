@@ -91,8 +91,7 @@ export class SimStore {
       this.#call(() => {
         const later = [...this.database.leases.values()].filter((one) => one.seq > seq)
           .sort((one, other) => one.seq - other.seq).slice(0, limit);
-        const last = later.reduce((most, one) => Math.max(most, one.seq), seq);
-        return { rows: later.map(({ row }) => row), seq: last, isCut: false };
+        return { rows: later.map(({ row }) => row), seq: this.database.leaseSeq, isCut: false };
       }),
     foreignChanges: (
       after: number,
