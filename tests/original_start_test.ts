@@ -156,7 +156,8 @@ test("a service says that it has made an empty database, where, and how to name 
         env: { LARS_METRICS_PORT: "0" },
       }).untilReady();
     const first = await start();
-    const made = /There was no database at (\S+): an empty one has been made, .*-c, or --store URL/;
+    const made =
+      /There was no database at (\S+): an empty one has been made\. .*-c, or --store URL/;
     await until(() => made.test(first.stderr), { what: `the warning: ${first.stderr}` });
     assert.equal(made.exec(first.stderr)?.[1], path);
     assert.ok(existsSync(path));
