@@ -57,14 +57,18 @@ export class LoadBalance extends ModuleState {
    * @returns false when the node is not (or no longer) one of this module.
    */
   setHealth(ip: number, port: number, healthy: boolean, reason: string, nowMs: number): boolean {
-    const host = this.findHost(ip, port);
-    if (host !== undefined) applyHealth(this, host, healthy, reason, nowMs);
-    return host !== undefined;
+    const host = this.finder.find(ip, port);
+    if (host === undefined) return false;
+    this.context.tally?.stop(this, host);
+    applyHealth(this, host, healthy, reason, nowMs);
+    return true;
   }
 
-  /** A node by its address; undefined when the route does not name it. */
+  /** A node by its address, its counts as they are now; undefined when the route does not name it. */
   findHost(ip: number, port: number): Host | undefined {
-    return this.finder.find(ip, port);
+    const host = this.finder.find(ip, port);
+    if (host !== undefined) this.context.tally?.fold(this, host);
+    return host;
   }
 
   /** Number of nodes. */
@@ -139,9 +143,9 @@ export class LoadBalance extends ModuleState {
     caller = UNKNOWN_CALLER,
     isBacked = true,
   ): boolean {
-    const host = this.finder.find(ip, port);
+    const host = this.#toCount(ip, port, nowMs);
     if (host === undefined) return false;
-    if (nowMs >= host.dueMs) settle(this, host, nowMs);
+    if (this.detector.needsMedian(timecostMs, nowMs, this.hosts)) this.context.tally?.foldAll(this);
     if (this.observes || host.overload) callsEnded(this, host, 1, callOutcomeOf(retcode), nowMs);
     const good = host.stats === undefined
       ? countPlainly(host, retcode, timecostMs)
@@ -170,9 +174,8 @@ export class LoadBalance extends ModuleState {
     nowMs: number,
     caller = UNKNOWN_CALLER,
   ): boolean {
-    const host = this.finder.find(ip, port);
+    const host = this.#toCount(ip, port, nowMs);
     if (host === undefined) return false;
-    if (nowMs >= host.dueMs) settle(this, host, nowMs);
     let left = count;
     // Where the next success may change what the one after it means, each is judged.
     while (left > 0 && (host.judged || this.observes || this.detector.mayBeSlow(timecostMs))) {
@@ -194,9 +197,8 @@ export class LoadBalance extends ModuleState {
    * @returns false when the node is not (or no longer) one of this module: nothing was counted.
    */
   reportCalls(ip: number, port: number, calls: CallCounts, nowMs: number): boolean {
-    const host = this.finder.find(ip, port);
+    const host = this.#toCount(ip, port, nowMs);
     if (host === undefined) return false;
-    if (nowMs >= host.dueMs) settle(this, host, nowMs);
     if (this.observes || host.overload) {
       const outcome = calls.err > 0 ? CallOutcome.Other : CallOutcome.Success;
       callsEnded(this, host, calls.succ + calls.err, outcome, nowMs);
@@ -211,15 +213,55 @@ export class LoadBalance extends ModuleState {
     return true;
   }
 
+  /** The node at an address, brought up to `nowMs`: to be followed by counting calls of it. */
+  #toCount(ip: number, port: number, nowMs: number): Host | undefined {
+    const host = this.finder.find(ip, port);
+    if (host === undefined) return undefined;
+    this.context.tally?.fold(this, host);
+    if (nowMs >= host.dueMs) settle(this, host, nowMs);
+    return host;
+  }
+
   #counted(host: Host, good: boolean, nowMs: number): void {
     host.reportSucc = host.rsucc;
     host.reportErr = host.rerr;
     this.markDirty(host);
     judgeCall(this, host, good, nowMs);
+    this.context.tally?.renew(this, host, nowMs);
+  }
+
+  plainUntilMs(host: Host): number {
+    const isWell = !host.judged && !host.overload && host.activeIndex >= 0;
+    return isWell && !this.observes && this.detector.isPlain(host) ? host.dueMs : -Infinity;
+  }
+
+  /** What `report` does for each of the calls, of a node that {@linkcode plainUntilMs} tells of. */
+  countPlain(
+    host: Host,
+    count: number,
+    timed: number,
+    timeMs: number,
+    meanMs: number,
+    meanCalls: number,
+    othersAtMs: number,
+    piece: number,
+  ): void {
+    this.detector.countPlain(host, count, meanMs, meanCalls, piece);
+    host.timedTotal += timed;
+    host.timeMsTotal += timeMs;
+    if (othersAtMs > -Infinity) host.stats?.callers?.othersSucceeded(othersAtMs);
+    host.reportSucc = host.rsucc;
+    host.reportErr = host.rerr;
+    this.markDirty(host);
+  }
+
+  countTallied(values: Float64Array, at: number): void {
+    (this.counts ??= new ModuleCounts()).addTallied(values, at);
   }
 
   /** Brings a node up to `nowMs`, of which {@linkcode settle} says how. */
   settle(host: Host, nowMs: number): void {
+    this.context.tally?.stop(this, host);
     settle(this, host, nowMs);
   }
 
@@ -341,6 +383,7 @@ export class LoadBalance extends ModuleState {
 
   #drop(key: number, host: Host): void {
     const { memoryIfAny } = this;
+    this.context.tally?.forget(this, host);
     this.#noteTotals(key, host);
     this.hosts.delete(key);
     this.finder.forget();
@@ -372,9 +415,11 @@ export class LoadBalance extends ModuleState {
   /** Drops all nodes; for a module that is to be forgotten. */
   clear(): void {
     for (const [key, host] of this.hosts) this.#drop(key, host);
+    this.context.tally?.forgetOwner(this);
   }
 
   takeResults(nowMs: number): HostResult[] {
+    this.context.tally?.foldAll(this);
     const hosts = this.dirty;
     this.dirty = [];
     this.reportedAtMs = nowMs;
@@ -387,6 +432,7 @@ export class LoadBalance extends ModuleState {
 
   /** The nodes as they are now, those in use first, each list from its head. */
   snapshot(): HostSnapshot[] {
+    this.context.tally?.foldAll(this);
     const away = [...this.hosts.values()].filter((host) => host.list === undefined);
     const { overload, resting } = this.walk;
     return [...this.usable(), ...overload, ...resting, ...away].map(hostSnapshotOf);
@@ -394,6 +440,7 @@ export class LoadBalance extends ModuleState {
 
   /** Tells all about the module, and watches its picks from now on; see {@linkcode explainModule}. */
   explain(nowMs: number): ModuleView {
+    this.context.tally?.stopAll(this, this.hosts.values());
     return explainModule(this, nowMs);
   }
 }

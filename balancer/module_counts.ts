@@ -22,7 +22,7 @@ export class ModuleCounts {
     this.values[isSuccess ? COUNTS_AT.succ : COUNTS_AT.err]++;
     if (timecostMs < 0) return;
     this.values[COUNTS_AT.timeMs] += timecostMs;
-    this.values[bucketOf(timecostMs)]++;
+    this.values[COUNTS_AT.buckets + latencyBucketOf(timecostMs)]++;
   }
 
   /** Counts calls that went well and took the same time, as `add` counts each. */
@@ -30,7 +30,15 @@ export class ModuleCounts {
     this.values[COUNTS_AT.succ] += count;
     if (timecostMs < 0) return;
     this.values[COUNTS_AT.timeMs] += count * timecostMs;
-    this.values[bucketOf(timecostMs)] += count;
+    this.values[COUNTS_AT.buckets + latencyBucketOf(timecostMs)] += count;
+  }
+
+  /** Adds calls that went well: at `at` their number, then the sum of told times, then the buckets. */
+  addTallied(tallied: Float64Array, at: number): void {
+    this.values[COUNTS_AT.succ] += tallied[at];
+    for (let i = COUNTS_AT.timeMs; i < COUNTS_LENGTH; i++) {
+      this.values[i] += tallied[at + 1 + i - COUNTS_AT.timeMs];
+    }
   }
 
   /** Counts many calls, of which only the sum of the times is known: each counts with their mean. */
@@ -39,13 +47,16 @@ export class ModuleCounts {
     this.values[COUNTS_AT.err] += err;
     if (timed === 0) return;
     this.values[COUNTS_AT.timeMs] += timeMs;
-    this.values[bucketOf(timeMs / timed)] += timed;
+    this.values[COUNTS_AT.buckets + latencyBucketOf(timeMs / timed)] += timed;
   }
 }
 
-/** Most calls take few milliseconds, so that a walk from the smallest end is short. */
-function bucketOf(timeMs: number): number {
+/**
+ * The bucket of a call time, counted from 0. Most calls take few milliseconds, so that a walk from the
+ * smallest end is short.
+ */
+export function latencyBucketOf(timeMs: number): number {
   let bucket = 0;
   while (bucket < LATENCY_BOUNDS_MS.length && timeMs > LATENCY_BOUNDS_MS[bucket]) bucket++;
-  return COUNTS_AT.buckets + bucket;
+  return bucket;
 }

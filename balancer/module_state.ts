@@ -5,6 +5,7 @@ import type { HostResult, ModuleModeChange, StateChange } from "./balance_record
 import type { BalanceSettings } from "./detection/balance_settings.ts";
 import { NodeStatistics } from "./detection/node_statistics.ts";
 import type { OutHosts } from "./detection/out_hosts.ts";
+import type { SuccessTally, TallyOwner } from "./detection/success_tally.ts";
 import { forgetEvidence, OutlierDetector } from "./detection/outlier_detector.ts";
 import type { ActiveHosts, Host, HostOwner } from "./host.ts";
 import { HostFinder } from "./host_finder.ts";
@@ -122,6 +123,8 @@ export interface BalanceContext {
   readonly rng: Rng;
   readonly active: ActiveHosts;
   readonly out: OutHosts;
+  /** Counts calls that decide nothing, and tells them later; undefined: each is told at once. */
+  readonly tally?: SuccessTally;
   /** Nodes that are out, of all modules; the modules count. */
   hostsOut: number;
   /** A node changed its state. */
@@ -158,7 +161,7 @@ function detectorFor(policy: ModulePolicy): OutlierDetector {
  * them millions of times a second: `load_balance.ts` is the one who is called from outside, and the
  * rules that change them are functions, each kind in a file of its own.
  */
-export abstract class ModuleState implements HostOwner {
+export abstract class ModuleState implements HostOwner, TallyOwner {
   readonly modId: number;
   readonly cmdId: number;
   /** The nodes by `addressId`, in the order in which they joined the route. */
@@ -183,6 +186,7 @@ export abstract class ModuleState implements HostOwner {
   counts: ModuleCounts | undefined = undefined;
   /** When its results were last taken for a report. Milliseconds. */
   reportedAtMs = -Infinity;
+  tallyIndex = -1;
   /** Nodes that the operator wants in use. */
   inService = 0;
   /** True until `tick` answers false. */
@@ -211,6 +215,34 @@ export abstract class ModuleState implements HostOwner {
   }
 
   abstract settle(host: Host, nowMs: number): void;
+
+  abstract plainUntilMs(host: Host): number;
+
+  pieceOf(nowMs: number): number {
+    return this.detector.pieceOf(nowMs);
+  }
+
+  pieceUntilMs(piece: number): number {
+    return this.detector.pieceUntilMs(piece);
+  }
+
+  abstract countPlain(
+    host: Host,
+    count: number,
+    timed: number,
+    timeMs: number,
+    meanMs: number,
+    meanCalls: number,
+    othersAtMs: number,
+    piece: number,
+  ): void;
+
+  abstract countTallied(values: Float64Array, at: number): void;
+
+  /** Without statistics of its nodes a time decides nothing. */
+  get plainBelowMs(): number {
+    return this.policy === DEFAULT_MODULE_POLICY ? Infinity : this.policy.settings.slowMsMin;
+  }
 
   /** A node that rests has no calls that would show it; who reads reports must not take it for idle. */
   stillOut(host: Host, nowMs: number): void {
@@ -256,11 +288,13 @@ export abstract class ModuleState implements HostOwner {
   replacePolicy(policy: ModulePolicy, nowMs: number): void {
     const { context, memoryIfAny } = this;
     const before = this.policy.settings;
+    context.tally?.stopAll(this, this.hosts.values());
     this.policy = policy;
     this.isStaged = policy.settings.recovery === "staged";
     this.detector = detectorFor(policy);
     this.router = new ZoneRouter(policy, context.zone, context.rng);
     this.rules = rulesOf(policy, context.settings);
+    context.tally?.settingsChanged(this);
     for (const host of this.hosts.values()) this.#startAnew(host, before, nowMs);
     this.observes = this.followsCalls || memoryIfAny?.picks !== undefined;
   }

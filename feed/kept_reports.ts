@@ -1,5 +1,6 @@
 // Core. Reports that are kept until the reporter says that they are stored: numbered, in order.
 
+import { type PackedReport, packReport, resultCount, unpackReport } from "./packed_reports.ts";
 import type { TimedReport } from "./pending_reports.ts";
 
 /**
@@ -14,15 +15,20 @@ export interface NumberedReport {
   readonly report: TimedReport;
 }
 
+interface Kept {
+  readonly seq: number;
+  readonly report: PackedReport;
+}
+
 /** Places that a report takes. */
-function sizeOf({ results }: TimedReport): number {
-  return Math.max(1, results.length);
+function sizeOf(report: PackedReport): number {
+  return Math.max(1, resultCount(report));
 }
 
 /** What a report says under its number never changes: whoever has it already passes it over. */
 export class KeptReports {
   /** Oldest first; those before `#start` are stored. */
-  #reports: NumberedReport[] = [];
+  #reports: Kept[] = [];
   #start = 0;
   /** First that has not been sent over this connection. */
   #unsent = 0;
@@ -44,15 +50,27 @@ export class KeptReports {
     return this.#resultCount >= KEPT_RESULTS_MAX;
   }
 
-  /** The first report that is still to be sent; undefined: none. */
-  get nextUnsent(): NumberedReport | undefined {
-    return this.#reports[this.#unsent];
+  /** False when all have been sent. */
+  get hasUnsent(): boolean {
+    return this.#unsent < this.#reports.length;
   }
 
-  /** Gives a report its number, and keeps it, to be sent after all others. */
-  add(report: TimedReport): void {
-    this.#reports.push({ seq: ++this.#lastSeq, report });
-    this.#resultCount += sizeOf(report);
+  /** The first report that is still to be sent; undefined: none. */
+  get nextUnsent(): NumberedReport | undefined {
+    const next = this.#reports[this.#unsent];
+    return next === undefined ? undefined : { seq: next.seq, report: unpackReport(next.report) };
+  }
+
+  /**
+   * Gives a report its number, and keeps it, to be sent after all others.
+   *
+   * @returns the number.
+   */
+  add(report: TimedReport): number {
+    const kept = { seq: ++this.#lastSeq, report: packReport(report) };
+    this.#reports.push(kept);
+    this.#resultCount += sizeOf(kept.report);
+    return kept.seq;
   }
 
   /** {@linkcode nextUnsent} has been sent. */
@@ -64,15 +82,15 @@ export class KeptReports {
   rewind(held: number): number {
     const before = this.#unsent;
     this.#unsent = this.#start;
-    while ((this.nextUnsent?.seq ?? Infinity) <= held) this.#unsent++;
+    while ((this.#reports[this.#unsent]?.seq ?? Infinity) <= held) this.#unsent++;
     let again = 0;
-    for (let at = this.#unsent; at < before; at++) again += this.#reports[at].report.results.length;
+    for (let at = this.#unsent; at < before; at++) again += resultCount(this.#reports[at].report);
     return again;
   }
 
   /** All that is kept. */
   newestFirst(): TimedReport[] {
-    return this.#reports.slice(this.#start).reverse().map(({ report }) => report);
+    return this.#reports.slice(this.#start).reverse().map(({ report }) => unpackReport(report));
   }
 
   /** Forgets reports up to this number. */

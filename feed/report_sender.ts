@@ -13,7 +13,13 @@ import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
 import { KeptReports } from "./kept_reports.ts";
-import { PendingReports, type TimedReport } from "./pending_reports.ts";
+import { type PackedReport, packReport, resultCount, unpackReport } from "./packed_reports.ts";
+import {
+  gainedResult,
+  PendingReports,
+  RESULTS_PER_FRAME_MAX,
+  type TimedReport,
+} from "./pending_reports.ts";
 import { NO_GAINS, ReportedTotals } from "./reported_totals.ts";
 
 /** Time in which a reporter of ours answers Hello; then it counts as one of the original. */
@@ -59,7 +65,7 @@ export interface ReportSenderOptions {
 
 /** A report that may have to be sent once more. */
 interface SentReport {
-  readonly report: TimedReport;
+  readonly report: PackedReport;
   readonly sentAtMs: number;
 }
 
@@ -133,7 +139,10 @@ export class ReportSender {
   /** Takes results, and sends them when the reporter is there. */
   add(reports: readonly ModuleReport[]): void {
     const ts = Math.floor(this.#options.clock.wallMs() / 1000);
-    for (const report of reports) this.#pending.add(this.#timed(report, ts));
+    for (const report of reports) {
+      const timed = this.#timed(report, ts);
+      if (!this.#sendAtOnce(timed)) this.#pending.add(timed);
+    }
     this.flush();
   }
 
@@ -170,14 +179,14 @@ export class ReportSender {
 
   /** True when all that came has been sent. */
   get #isEmpty(): boolean {
-    return this.#pending.nodeCount === 0 && this.#kept.nextUnsent === undefined;
+    return this.#pending.nodeCount === 0 && !this.#kept.hasUnsent;
   }
 
   #timed(report: ModuleReport, ts: number): TimedReport {
     const { modId, cmdId, shard } = report;
     const results = report.results.map((one) => {
       const { result, gains } = this.#totals.take(modId, cmdId, one, shard);
-      return { ...result, gains };
+      return gainedResult(result, gains);
     });
     const { refused, refusedNew } = report.refused === undefined
       ? { refused: undefined, refusedNew: 0 }
@@ -247,16 +256,30 @@ export class ReportSender {
     return this.link.ready && this.link.pendingBytes < OUTPUT_HIGH_BYTES;
   }
 
+  /** What need not wait is not put among what waits; false: it has to wait. */
+  #sendAtOnce(report: TimedReport): boolean {
+    const isFirst = this.#pending.nodeCount === 0 && this.#takes;
+    if (!isFirst || report.results.length > RESULTS_PER_FRAME_MAX) return false;
+    if (this.#way === "plain") {
+      if (!this.#send(report)) return false;
+      this.#remember(report);
+      return true;
+    }
+    if (this.#way !== "kept" || this.#kept.isFull || this.#kept.hasUnsent) return false;
+    const seq = this.#kept.add(report);
+    if (this.#send(report, seq)) this.#kept.noteSent();
+    return true;
+  }
+
   #flushKept(): void {
     while (this.#takes) {
       let next = this.#kept.nextUnsent;
       if (next === undefined) {
         const report = this.#kept.isFull ? undefined : this.#pending.take();
         if (report === undefined) return;
-        this.#kept.add(report);
-        next = this.#kept.nextUnsent;
+        next = { report, seq: this.#kept.add(report) };
       }
-      if (next === undefined || !this.#send(next.report, next.seq)) return;
+      if (!this.#send(next.report, next.seq)) return;
       this.#kept.noteSent();
     }
   }
@@ -300,13 +323,13 @@ export class ReportSender {
 
   #remember(report: TimedReport): void {
     const nowMs = this.#options.clock.nowMs();
-    this.#recent.push({ report, sentAtMs: nowMs });
+    this.#recent.push({ report: packReport(report), sentAtMs: nowMs });
     this.#recentResults += report.results.length;
     const keptFromMs = nowMs - (this.#isPresumed ? RESEND_PLAIN_MS : RESEND_MS);
     for (; this.#recentStart < this.#recent.length; this.#recentStart++) {
-      const { report: { results }, sentAtMs } = this.#recent[this.#recentStart];
+      const { report, sentAtMs } = this.#recent[this.#recentStart];
       if (sentAtMs >= keptFromMs && this.#recentResults <= RESEND_RESULTS_MAX) break;
-      this.#recentResults -= results.length;
+      this.#recentResults -= resultCount(report);
     }
     // Half at a time, so that the cost of moving the rest is small for each report.
     if (this.#recentStart * 2 < this.#recent.length) return;
@@ -336,8 +359,8 @@ export class ReportSender {
     // Newest first: what is restored first stays.
     for (const { report, sentAtMs } of recent.reverse()) {
       if (sentAtMs < fromMs) continue;
-      this.#pending.restore(asSent(report));
-      this.#counts.resultsResent += report.results.length;
+      this.#pending.restore(asSent(unpackReport(report)));
+      this.#counts.resultsResent += resultCount(report);
     }
   }
 }

@@ -3,7 +3,7 @@
 import type { HostResult } from "../balancer/balance_records.ts";
 import { refusedBetween, refusedSum, refusedTogether } from "../balancer/routes/refused_calls.ts";
 import type { RefusedTotals } from "../balancer/routes/route_records.ts";
-import { type ModuleId, moduleId } from "../model/module.ts";
+import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { addressId } from "../model/node.ts";
 import type { CallGains } from "../proto/codec.ts";
 
@@ -27,13 +27,89 @@ export function gainsTogether(one: CallGains, other: CallGains): CallGains {
   };
 }
 
+const RESULT_NUMBERS = 8;
+
+/** What is remembered of a result. */
+type LatestResult = Omit<HostResult, "overload">;
+
+/**
+ * The latest result of each node. A module mostly tells of its nodes in the order in which it told of
+ * them before: then the next one is known without a search.
+ */
+class LatestResults {
+  readonly #places = new Map<number, number>();
+  /** Of each node {@linkcode RESULT_NUMBERS}: as objects they would be work for who collects garbage. */
+  #numbers = new Float64Array(4 * RESULT_NUMBERS);
+  #size = 0;
+  #next = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get(key: number): LatestResult | undefined {
+    const place = this.#places.get(key);
+    return place === undefined ? undefined : this.at(place);
+  }
+
+  /** Place of a node, which is `size` when it is new. */
+  placeOf({ ip, port }: HostResult): number {
+    const next = this.#next * RESULT_NUMBERS;
+    const isNext = this.#next < this.#size && this.#numbers[next] === ip &&
+      this.#numbers[next + 1] === port;
+    return isNext ? this.#next : this.#places.get(addressId(ip, port)) ?? this.#size;
+  }
+
+  at(place: number): LatestResult {
+    const first = place * RESULT_NUMBERS;
+    const [ip, port, succ, err, succTotal, errTotal, timedTotal, timeMsTotal] = this.#numbers
+      .subarray(first);
+    return { ip, port, succ, err, succTotal, errTotal, timedTotal, timeMsTotal };
+  }
+
+  /** How much of a result is new; undefined when a total has fallen. */
+  gainsOf(place: number, result: HostResult): CallGains | undefined {
+    const numbers = this.#numbers;
+    const at = place * RESULT_NUMBERS;
+    const succ = result.succTotal - numbers[at + 4];
+    const err = result.errTotal - numbers[at + 5];
+    const timed = result.timedTotal - numbers[at + 6];
+    const timeMs = result.timeMsTotal - numbers[at + 7];
+    const hasFallen = succ < 0 || err < 0 || timed < 0 || timeMs < 0;
+    return hasFallen ? undefined : { succ, err, timed, timeMs };
+  }
+
+  put(place: number, result: HostResult): void {
+    const at = place * RESULT_NUMBERS;
+    if (place === this.#size) {
+      this.#places.set(addressId(result.ip, result.port), place);
+      this.#size++;
+      if (at === this.#numbers.length) {
+        const larger = new Float64Array(2 * at);
+        larger.set(this.#numbers);
+        this.#numbers = larger;
+      }
+    }
+    const numbers = this.#numbers;
+    numbers[at] = result.ip;
+    numbers[at + 1] = result.port;
+    numbers[at + 2] = result.succ;
+    numbers[at + 3] = result.err;
+    numbers[at + 4] = result.succTotal;
+    numbers[at + 5] = result.errTotal;
+    numbers[at + 6] = result.timedTotal;
+    numbers[at + 7] = result.timeMsTotal;
+    this.#next = place + 1 < this.#size ? place + 1 : 0;
+  }
+}
+
 /** What one balancer told last. */
 interface Told {
-  readonly nodes: Map<number, HostResult>;
+  readonly nodes: LatestResults;
   refused: RefusedTotals | undefined;
 }
 
-interface ModuleTotals {
+interface ModuleTotals extends Readonly<ModuleKey> {
   /** By balancer; most modules are asked for at one. */
   readonly told: Map<number, Told>;
   /** What counts came to that have begun anew since, by node. */
@@ -53,14 +129,9 @@ export interface SummedRefused {
   readonly refusedNew: number;
 }
 
-function totalsOf(result: HostResult): CallGains {
+function totalsOf(result: LatestResult): CallGains {
   const { succTotal: succ, errTotal: err, timedTotal: timed, timeMsTotal: timeMs } = result;
   return { succ, err, timed, timeMs };
-}
-
-function hasFallen(before: HostResult, now: HostResult): boolean {
-  return now.succTotal < before.succTotal || now.errTotal < before.errTotal ||
-    now.timedTotal < before.timedTotal || now.timeMsTotal < before.timeMsTotal;
 }
 
 /** The same result with more calls in its totals. */
@@ -83,6 +154,8 @@ export class ReportedTotals {
   readonly #modules = new Map<ModuleId, ModuleTotals>();
   #nodeCount = 0;
   #hasForgotten = false;
+  /** The module used last: most are told of with many nodes, one after the other. */
+  #latest: ModuleTotals | undefined;
 
   constructor(nodesMax = REPORTED_NODES_MAX) {
     this.#nodesMax = nodesMax;
@@ -92,28 +165,22 @@ export class ReportedTotals {
   take(modId: number, cmdId: number, result: HostResult, shard = 0): SummedResult {
     const module = this.#module(modId, cmdId);
     const told = toldOf(module, shard);
-    const key = addressId(result.ip, result.port);
-    const before = told.nodes.get(key);
-    told.nodes.set(key, result);
-    const now = totalsOf(result);
-    let gains = now;
-    if (before === undefined) {
-      this.#nodeCount++;
-      this.#makeRoom(module);
-      const isAll = !this.#hasForgotten || module.ended.has(key) ||
-        (now.succ === result.succ && now.err === result.err);
-      if (!isAll) gains = NO_GAINS;
-    } else if (hasFallen(before, result)) {
-      this.#end(module, key, before);
-    } else {
-      gains = {
-        succ: now.succ - before.succTotal,
-        err: now.err - before.errTotal,
-        timed: now.timed - before.timedTotal,
-        timeMs: now.timeMs - before.timeMsTotal,
-      };
-    }
-    return { result: summed(module, shard, key, result), gains };
+    const { nodes } = told;
+    const place = nodes.placeOf(result);
+    const isNew = place === nodes.size;
+    const gained = isNew ? undefined : nodes.gainsOf(place, result);
+    if (!isNew && gained === undefined) this.#end(module, nodes.at(place));
+    nodes.put(place, result);
+    const gains = gained ?? (isNew ? this.#gainsOfNew(module, result) : totalsOf(result));
+    return { result: summed(module, shard, result), gains };
+  }
+
+  #gainsOfNew(module: ModuleTotals, result: HostResult): CallGains {
+    this.#nodeCount++;
+    this.#makeRoom(module);
+    const isAll = !this.#hasForgotten || module.ended.has(addressId(result.ip, result.port)) ||
+      (result.succTotal === result.succ && result.errTotal === result.err);
+    return isAll ? totalsOf(result) : NO_GAINS;
   }
 
   /** What a balancer tells of the calls of a module that got no node, with what all others told. */
@@ -140,7 +207,7 @@ export class ReportedTotals {
   restarted(): void {
     for (const module of this.#modules.values()) {
       for (const { nodes, refused } of module.told.values()) {
-        for (const [key, before] of nodes) this.#end(module, key, before);
+        for (let place = 0; place < nodes.size; place++) this.#end(module, nodes.at(place));
         this.#nodeCount -= nodes.size;
         if (refused !== undefined) module.refusedEnded = togetherWith(module.refusedEnded, refused);
       }
@@ -148,7 +215,8 @@ export class ReportedTotals {
     }
   }
 
-  #end(module: ModuleTotals, key: number, before: HostResult): void {
+  #end(module: ModuleTotals, before: LatestResult): void {
+    const key = addressId(before.ip, before.port);
     const known = module.ended.get(key);
     if (known === undefined) this.#nodeCount++;
     module.ended.set(key, gainsTogether(known ?? NO_GAINS, totalsOf(before)));
@@ -156,11 +224,14 @@ export class ReportedTotals {
 
   /** The module, from now on the one used last. */
   #module(modId: number, cmdId: number): ModuleTotals {
+    const latest = this.#latest;
+    if (latest !== undefined && latest.modId === modId && latest.cmdId === cmdId) return latest;
     const key = moduleId(modId, cmdId);
     const module = this.#modules.get(key) ??
-      { told: new Map(), ended: new Map(), refusedEnded: undefined };
+      { modId, cmdId, told: new Map(), ended: new Map(), refusedEnded: undefined };
     this.#modules.delete(key);
     this.#modules.set(key, module);
+    this.#latest = module;
     this.#makeRoom(module);
     return module;
   }
@@ -180,7 +251,9 @@ export class ReportedTotals {
 
 function toldOf({ told }: ModuleTotals, shard: number): Told {
   let known = told.get(shard);
-  if (known === undefined) told.set(shard, known = { nodes: new Map(), refused: undefined });
+  if (known === undefined) {
+    told.set(shard, known = { nodes: new LatestResults(), refused: undefined });
+  }
   return known;
 }
 
@@ -192,10 +265,10 @@ function togetherWith(one: RefusedTotals | undefined, other: RefusedTotals): Ref
 function summed(
   { told, ended }: ModuleTotals,
   shard: number,
-  key: number,
   result: HostResult,
 ): HostResult {
   if (told.size === 1 && ended.size === 0) return result;
+  const key = addressId(result.ip, result.port);
   let sum = result;
   for (const [other, { nodes }] of told) {
     const more = other === shard ? undefined : nodes.get(key);

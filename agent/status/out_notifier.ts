@@ -34,8 +34,11 @@ export class OutNotifier {
   /** Results have come from the shards. */
   take(reports: readonly ModuleReport[]): void {
     for (const { modId, cmdId, results } of reports) {
+      // Of most modules no node is out.
+      const id = moduleId(modId, cmdId);
       for (const { ip, port, overload } of results) {
-        this.#set({ modId, cmdId }, { ip, port }, overload);
+        const mayBeKnown = this.#modules.size > 0 && this.#modules.has(id);
+        if (overload || mayBeKnown) this.#set({ modId, cmdId }, { ip, port }, overload);
       }
     }
     this.flush();

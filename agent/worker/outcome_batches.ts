@@ -26,7 +26,8 @@ export const LOST_AT_ONCE_MAX = 1_000_000;
  * Records whose nodes are looked at before they are counted. Most are in no cache of the processor where
  * there are many: one after the other each would be waited for, so close together they come at once.
  */
-const TOUCHED_BYTES = 32 * OUTCOME_BYTES;
+const SOUGHT_RECORDS = 32;
+const SOUGHT_BYTES = SOUGHT_RECORDS * OUTCOME_BYTES;
 
 /** Counters of batches. */
 export interface BatchStats {
@@ -51,8 +52,9 @@ export class OutcomeBatches {
   readonly #lbOf: (modId: number, cmdId: number) => RouteLb;
   /** By port and number of the sender. Silent longest first. */
   readonly #senders = new Map<number, Sender>();
-  /** Means nothing: where what was read goes, so that it is read. */
-  #touched = 0;
+  /** Of the records that are looked at together: where their nodes are counted. */
+  readonly #places = new Int32Array(SOUGHT_RECORDS);
+  readonly #soughtLbs: RouteLb[] = [];
 
   constructor(lbOf: (modId: number, cmdId: number) => RouteLb) {
     this.#lbOf = lbOf;
@@ -94,13 +96,14 @@ export class OutcomeBatches {
     if (known === count) return;
     this.stats.reportBatches++;
     for (let at = 0; at < length; at += OUTCOME_BYTES) {
-      if (at % TOUCHED_BYTES === 0) this.#touch(view, at);
+      if (at % SOUGHT_BYTES === 0) this.#seek(view, at);
       const run = runOf(view, at);
       const news = Math.max(1, run) - known;
       known = Math.max(0, -news);
       if (news <= 0) continue;
-      if (run > 0) this.#countRun(view, at, news, caller, nowMs);
-      else this.#count(view, at, caller, nowMs);
+      const place = this.#places[at % SOUGHT_BYTES / OUTCOME_BYTES];
+      if (run > 0) this.#countRun(view, at, news, caller, nowMs, place);
+      else this.#count(view, at, caller, nowMs, place);
     }
   }
 
@@ -127,28 +130,47 @@ export class OutcomeBatches {
     return known;
   }
 
-  #touch(view: DataView, from: number): void {
-    const end = Math.min(view.byteLength, from + TOUCHED_BYTES);
-    for (let at = from; at < end; at += OUTCOME_BYTES) {
+  #seek(view: DataView, from: number): void {
+    const count = Math.min(SOUGHT_RECORDS, (view.byteLength - from) / OUTCOME_BYTES);
+    for (let i = 0; i < count; i++) {
+      const at = from + i * OUTCOME_BYTES;
       const modId = view.getUint32(at + OutcomeField.ModId, true);
       const cmdId = view.getUint32(at + OutcomeField.CmdId, true);
       const ip = view.getUint32(at + OutcomeField.Ip, true);
       const port = view.getUint16(at + OutcomeField.Port, true);
-      this.#touched += this.#lbOf(modId, cmdId).touch(modId, cmdId, ip, port);
+      const lb = this.#lbOf(modId, cmdId);
+      this.#soughtLbs[i] = lb;
+      this.#places[i] = lb.homeOf(modId, cmdId, ip, port);
     }
-    this.#touched &= 1;
+    // A short loop, so that the processor has all of it under way.
+    for (let i = 0; i < count; i++) this.#soughtLbs[i].touch(this.#places[i]);
+    for (let i = 0; i < count; i++) {
+      const at = from + i * OUTCOME_BYTES;
+      const modId = view.getUint32(at + OutcomeField.ModId, true);
+      const cmdId = view.getUint32(at + OutcomeField.CmdId, true);
+      const ip = view.getUint32(at + OutcomeField.Ip, true);
+      const port = view.getUint16(at + OutcomeField.Port, true);
+      this.#places[i] = this.#soughtLbs[i].seek(modId, cmdId, ip, port);
+    }
   }
 
-  #countRun(view: DataView, at: number, count: number, caller: number, nowMs: number): void {
+  #countRun(
+    view: DataView,
+    at: number,
+    count: number,
+    caller: number,
+    nowMs: number,
+    place: number,
+  ): void {
     const modId = view.getUint32(at + OutcomeField.ModId, true);
     const cmdId = view.getUint32(at + OutcomeField.CmdId, true);
     const ip = view.getUint32(at + OutcomeField.Ip, true);
     const port = view.getUint16(at + OutcomeField.Port, true);
     const timeMs = timeOf(view, at);
-    this.#lbOf(modId, cmdId).reportRun(modId, cmdId, ip, port, count, timeMs, nowMs, caller);
+    this.#lbOf(modId, cmdId).reportRun(modId, cmdId, ip, port, count, timeMs, nowMs, caller, place);
   }
 
-  #count(view: DataView, at: number, caller: number, nowMs: number): void {
+  #count(view: DataView, at: number, caller: number, nowMs: number, place: number): void {
     const modId = view.getUint32(at + OutcomeField.ModId, true);
     const cmdId = view.getUint32(at + OutcomeField.CmdId, true);
     const ip = view.getUint32(at + OutcomeField.Ip, true);
@@ -157,7 +179,7 @@ export class OutcomeBatches {
     const lb = this.#lbOf(modId, cmdId);
     if (port !== 0) {
       const timeMs = timeOf(view, at);
-      lb.reportPlanned(modId, cmdId, ip, port, retcode, timeMs, nowMs, caller);
+      lb.reportPlanned(modId, cmdId, ip, port, retcode, timeMs, nowMs, caller, place);
     } else if (retcode === RetCode.Success) lb.use(modId, cmdId, nowMs);
     else if (retcode === RetCode.Overload) lb.reportRefused(modId, cmdId, ONE_REFUSED, nowMs);
   }

@@ -36,6 +36,11 @@ export class CallerEvidence {
     if (caller !== this.failedBy) this.failedSinceMs = nowMs;
   }
 
+  /** The same, of several calls: the latest that another caller reported than the latest failure. */
+  othersSucceeded(atMs: number): void {
+    this.failedSinceMs = atMs;
+  }
+
   /** True when another caller than the latest saw the node fail, in a call that it was given. */
   isConfirmed(sinceMs: number): boolean {
     const isOther = this.#first !== this.failedBy && this.#first !== UNKNOWN_CALLER;

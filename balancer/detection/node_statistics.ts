@@ -230,6 +230,32 @@ export class PeakEwma {
   }
 }
 
+/** Of calls that are not slow the first are in the mean of times, and then one in so many. */
+const TIMES_FIRST = 16;
+const TIMES_EVERY = 8;
+
+/** Whether a call that is not slow is in the mean; `succTotal` counts it already. */
+export function isTimeSampled(succTotal: number): boolean {
+  return succTotal <= TIMES_FIRST || succTotal % TIMES_EVERY === 0;
+}
+
+/** How many of the next `count` calls are in the mean, after `succTotal` of them. */
+export function timesSampled(succTotal: number, count: number): number {
+  const after = succTotal + count;
+  const first = Math.max(0, Math.min(after, TIMES_FIRST) - succTotal);
+  const from = Math.max(succTotal, TIMES_FIRST);
+  if (after <= from) return first;
+  return first + Math.floor(after / TIMES_EVERY) - Math.floor(from / TIMES_EVERY);
+}
+
+/** A number below 24 in the place of `succTotal`: the calls after it are in the mean as after that. */
+export function shortTotal(succTotal: number): number {
+  return succTotal < TIMES_FIRST ? succTotal : TIMES_FIRST + succTotal % TIMES_EVERY;
+}
+
+/** Calls of which each has the same weight in the mean; later ones weigh as the last of them. */
+export const TIME_WEIGHT_CALLS = 16;
+
 /** A plain average call time in which each call weighs a sixteenth: what the rule `slow` compares. */
 export class MeanTime {
   /** Milliseconds; 0 before the first call. */
@@ -239,7 +265,7 @@ export class MeanTime {
 
   /** A call took this long. */
   observe(tookMs: number): void {
-    this.calls = Math.min(16, this.calls + 1);
+    this.calls = Math.min(TIME_WEIGHT_CALLS, this.calls + 1);
     this.ms += (tookMs - this.ms) / this.calls;
   }
 }

@@ -4,7 +4,12 @@ import type { BalanceSettings } from "./balance_settings.ts";
 import { CallOutcome, callOutcomeOf, TIME_COUNTED_MS_MAX } from "./call_outcome.ts";
 import type { Host } from "../host.ts";
 import type { PolicyName } from "../module_policy.ts";
-import { evidencePieceOf, type NodeStatistics } from "./node_statistics.ts";
+import {
+  EVIDENCE_PIECES,
+  evidencePieceOf,
+  isTimeSampled,
+  type NodeStatistics,
+} from "./node_statistics.ts";
 import type { DetectionRule, ModuleSettings } from "../module_settings.ts";
 
 /** Outcomes of many calls of one node. */
@@ -205,6 +210,9 @@ function judgeWindow(host: Host, settings: BalanceSettings): string | undefined 
     (small ? `, ${host.badWindows} such windows running` : "");
 }
 
+/** Times that differ by less may fall into another piece of time by rounding. Milliseconds. */
+const ROUNDING_MS = 0.01;
+
 /** The median call time of the nodes is worked out anew at most this often. Milliseconds. */
 const MEDIAN_EVERY_MS = 1000;
 
@@ -284,7 +292,7 @@ export class OutlierDetector {
     countSuccesses(host, 1);
     // 0 is also what callers send who do not know.
     const mayBeSlow = timecostMs >= settings.slowMsMin;
-    if (timecostMs > 0 && (this.#followsTimes || mayBeSlow || isSampled(host.succTotal))) {
+    if (timecostMs > 0 && (this.#followsTimes || mayBeSlow || isTimeSampled(host.succTotal))) {
       if (this.#followsTimes) stats.ewma.observe(timecostMs, nowMs, settings.ewmaDecayMs);
       stats.meanTime.observe(timecostMs);
     }
@@ -313,6 +321,51 @@ export class OutlierDetector {
     return this.#rules.slow && timecostMs >= this.#settings.slowMsMin;
   }
 
+  /** True when the median of the nodes' times will be worked out for such a call. */
+  needsMedian(timecostMs: number, nowMs: number, hosts: ReadonlyMap<number, Host>): boolean {
+    return this.mayBeSlow(timecostMs) && nowMs >= (this.#medians.get(hosts)?.dueMs ?? -Infinity);
+  }
+
+  /**
+   * True for a node of which successes that took less than `slowMsMin` change nothing but its counts,
+   * the evidence of their piece of time, and the mean of its times.
+   */
+  isPlain({ stats }: Host): boolean {
+    return stats === undefined || !this.#followsTimes;
+  }
+
+  /** Number of the piece of time in which evidence is gathered. */
+  pieceOf(nowMs: number): number {
+    return evidencePieceOf(nowMs, this.#settings.evidenceMs);
+  }
+
+  /** Until when it is that piece for sure. */
+  pieceUntilMs(piece: number): number {
+    return (piece + 1) * this.#settings.evidenceMs / EVIDENCE_PIECES - ROUNDING_MS;
+  }
+
+  /** Counts successes of a node that {@linkcode isPlain}, with which its mean of times is `meanMs`. */
+  countPlain(
+    host: Host,
+    count: number,
+    meanMs: number,
+    meanCalls: number,
+    piece: number,
+  ): void {
+    const { stats } = host;
+    countSuccesses(host, count);
+    if (stats === undefined) return;
+    if (meanCalls > 0) {
+      stats.meanTime.ms = meanMs;
+      stats.meanTime.calls = meanCalls;
+    }
+    if (piece !== host.evidencePiece) {
+      takeCounted(host, stats);
+      host.evidencePiece = piece;
+    }
+    host.evidenceCalls += count;
+  }
+
   /**
    * Counts calls of a node that went well and took the same time, as `count` counts each of them. Not
    * for a node that is judged, nor for a time that {@linkcode mayBeSlow}.
@@ -329,7 +382,7 @@ export class OutlierDetector {
       // At one moment the same time counts once, however often it comes.
       if (this.#followsTimes) stats.ewma.observe(timecostMs, nowMs, ewmaDecayMs);
       for (let total = before + 1; total <= host.succTotal; total++) {
-        if (isEach || isSampled(total)) stats.meanTime.observe(timecostMs);
+        if (isEach || isTimeSampled(total)) stats.meanTime.observe(timecostMs);
       }
     }
     const piece = evidencePieceOf(nowMs, evidenceMs);
@@ -437,14 +490,6 @@ export class OutlierDetector {
     this.#medianMs = median.ms;
     return this.#medianMs > 0 && timecostMs > slowFactor * this.#medianMs;
   }
-}
-
-/** Of calls that are not slow the first are in the mean of times, and then one in so many. */
-const TIMES_FIRST = 16;
-const TIMES_EVERY = 8;
-
-function isSampled(succTotal: number): boolean {
-  return succTotal <= TIMES_FIRST || succTotal % TIMES_EVERY === 0;
 }
 
 /** Puts the calls that were counted on the node itself into its evidence. */

@@ -1,6 +1,7 @@
 // Core. The modules of one loop: which are known, who goes first, when the route of each is asked for.
 
 import type { RouteUpdate } from "../balance_records.ts";
+import type { SuccessTally } from "../detection/success_tally.ts";
 import { HostList, type Linked } from "../host.ts";
 import type { LoadBalance } from "../load_balance.ts";
 import type { ModulePolicy } from "../module_policy.ts";
@@ -49,7 +50,7 @@ export class ModuleEntry implements Linked<ModuleEntry> {
   createdAtMs: number;
   /** Uses while it has had no node yet, as far as they are counted. */
   asks = 0;
-  /** Latest use but for turns that were lent. */
+  /** Latest use but for turns that were lent, and calls that are tallied. */
   usedAtMs: number;
   updatedAtMs = -Infinity;
   /** When the route is old enough to be pulled on the next use; Infinity while it is pulled. */
@@ -157,22 +158,21 @@ export class ModuleRegistry extends ModuleTable<ModuleEntry> {
     if (entry.hasNodes) entry.list?.remove(entry);
   }
 
-  /** The module whose place a new one may take. `turns` knows of uses too. */
-  firstToGo(turns: TurnTable): ModuleEntry | undefined {
+  /** The module whose place a new one may take, by when each was used last. */
+  firstToGo(usedAtMsOf: (entry: ModuleEntry) => number): ModuleEntry | undefined {
     for (const level of this.#levels) if (level.head !== undefined) return level.head;
-    return this.#leastRecentlyUsed(turns);
+    return this.#leastRecentlyUsed(usedAtMsOf);
   }
 
   /**
    * Walks all modules, but only when every one of them has had nodes: the module that takes the
    * place has none yet, and so is the next to go.
    */
-  #leastRecentlyUsed(turns: TurnTable): ModuleEntry | undefined {
+  #leastRecentlyUsed(usedAtMsOf: (entry: ModuleEntry) => number): ModuleEntry | undefined {
     let oldest: ModuleEntry | undefined;
     let oldestMs = Infinity;
     for (const entry of this) {
-      const lentMs = turns.usedAtMs(entry.modId, entry.cmdId);
-      const usedAtMs = Math.max(entry.usedAtMs, lentMs);
+      const usedAtMs = usedAtMsOf(entry);
       if (oldest !== undefined && usedAtMs >= oldestMs) continue;
       oldest = entry;
       oldestMs = usedAtMs;
@@ -185,6 +185,8 @@ export class ModuleRegistry extends ModuleTable<ModuleEntry> {
 export interface RouteRefreshOptions {
   /** Spreads refreshes. */
   readonly rng: Rng;
+  /** Has to know how long a use of a module is nothing else. */
+  readonly tally?: SuccessTally;
   /** Burst of pulls for modules without nodes that were asked for once. @default PULLS_BURST_MAX */
   readonly burstMax?: number;
   /** Rate of the same; those asked for again may have ten times as much. @default PULLS_PER_SECOND_MAX */
@@ -357,6 +359,7 @@ export class RouteRefresh {
   #setDue(entry: ModuleEntry, dueMs: number): void {
     entry.refreshDueMs = dueMs;
     this.#turns.setUntil(entry.modId, entry.cmdId, dueMs);
+    if (entry.balance !== undefined) this.#options.tally?.setUseUntil(entry.balance, dueMs);
   }
 
   /** Sends the pull of a module without nodes, if the rate allows. */

@@ -7,6 +7,7 @@ import { type BalanceSettings, checkBalanceSettings } from "../detection/balance
 import { CallerTally, UNKNOWN_CALLER } from "../detection/caller_tally.ts";
 import { OUT_USED_MS, OutHosts } from "../detection/out_hosts.ts";
 import type { CallCounts } from "../detection/outlier_detector.ts";
+import { NO_PLACE, SuccessTally } from "../detection/success_tally.ts";
 import { ActiveHosts, type Host } from "../host.ts";
 import { LoadBalance } from "../load_balance.ts";
 import { DEFAULT_MODULE_POLICY, type ModulePolicy, parseModulePolicy } from "../module_policy.ts";
@@ -43,6 +44,9 @@ const FORGET_INTERVAL_MS = 1000;
 /** Shortest time between two reports of one module. */
 export const REPORT_INTERVAL_MS = 1000;
 
+/** Nodes reported in one go, but for one module more: callers wait meanwhile, some 2 ms. */
+export const RESULTS_PER_DRAIN_MAX = 2000;
+
 /** What an empty route changes where there never was a node. */
 const NO_CHANGE: RouteUpdate = { added: 0, kept: 0, removed: 0, cut: 0 };
 
@@ -64,9 +68,12 @@ export class RouteLb {
   readonly #modules = new ModuleRegistry();
   readonly #turns = new TurnTable();
   readonly #callers = new CallerTally();
+  readonly #tally: SuccessTally;
   readonly #refresh: RouteRefresh;
   readonly #refused = new RefusalCounter();
   #dirty: ModuleState[] = [];
+  /** Means nothing: where what was sought goes, so that it is read. */
+  #sought = 0;
   readonly #counts = { ...NO_COUNTS };
   /** What plans have to be made anew, where somebody takes them. */
   readonly plans: PlanWatch | undefined;
@@ -82,6 +89,7 @@ export class RouteLb {
       );
     }
     this.#modulePolicy = options.modulePolicy ?? DEFAULT_MODULE_POLICY;
+    this.#tally = new SuccessTally(options.tallyNodesMax);
     const plans = options.hasPlans === true
       ? new PlanWatch((one) => this.#modules.get(one.modId, one.cmdId)?.balance === one)
       : undefined;
@@ -93,6 +101,7 @@ export class RouteLb {
       rng: options.rng,
       active: new ActiveHosts(),
       out: new OutHosts(),
+      tally: this.#tally,
       hostsOut: 0,
       onStateChange: (change) => this.#stateChanged(change),
       onModeChange: (change) => options.onModeChange?.(change),
@@ -106,6 +115,7 @@ export class RouteLb {
       perSecondMax: options.pullsPerSecondMax,
       updateTimeoutMs: () => this.#context.settings.updateTimeoutMs,
       rng: options.rng,
+      tally: this.#tally,
       send: (modId, cmdId) => options.onPull(modId, cmdId),
     });
   }
@@ -218,9 +228,16 @@ export class RouteLb {
     nowMs: number,
     caller = UNKNOWN_CALLER,
   ): void {
-    const balance = this.#modules.get(modId, cmdId)?.balance;
     const isBacked = caller === UNKNOWN_CALLER ||
       this.#callers.reported(caller, modId, cmdId, ip, port);
+    if (retcode === 0) {
+      const place = this.#tally.find(modId, cmdId, ip, port);
+      if (place !== NO_PLACE && this.#tally.add(place, 1, timecostMs, nowMs, caller, false)) {
+        this.#counts.reports++;
+        return;
+      }
+    }
+    const balance = this.#modules.get(modId, cmdId)?.balance;
     const isCounted = balance?.report(
       ip >>> 0,
       port,
@@ -237,6 +254,8 @@ export class RouteLb {
   /**
    * Counts the outcome of a call as `report` does, of a caller that picked the node by a plan: it was
    * given the node, and it uses the module.
+   *
+   * @param place What {@linkcode RouteLb.seek} gave for the node since the last batch.
    */
   reportPlanned(
     modId: number,
@@ -247,30 +266,77 @@ export class RouteLb {
     timecostMs: number,
     nowMs: number,
     caller: number,
+    place = NO_PLACE,
   ): void {
+    if (
+      retcode === 0 && this.#tallied(modId, cmdId, ip, port, 1, timecostMs, nowMs, caller, place)
+    ) {
+      return;
+    }
     const entry = this.#modules.get(modId, cmdId);
     const isCounted = entry?.balance?.report(ip, port, retcode, timecostMs, nowMs, caller, true);
-    if (entry !== undefined) this.#refresh.used(entry, nowMs);
+    if (entry !== undefined) this.#usedByReport(entry, nowMs);
     if (isCounted === true) this.#counts.reports++;
     else this.#counts.reportsIgnored++;
   }
 
   /**
-   * Reads what a report of a node is about to read and write, and changes nothing: who does so for some
-   * reports before the first of them waits for the memory of all at once.
-   *
-   * @returns a number that means nothing.
+   * What {@linkcode RouteLb.touch} is to be given for a node: who does both for some reports before the
+   * first of them waits for their memory at once, and not for that of one after the other.
    */
-  touch(modId: number, cmdId: number, ip: number, port: number): number {
-    const host = this.#modules.get(modId, cmdId)?.balance?.findHost(ip, port);
-    if (host === undefined) return 0;
-    return (host.dueMs > 0 ? 1 : 0) + host.vsucc + host.timedTotal;
+  homeOf(modId: number, cmdId: number, ip: number, port: number): number {
+    return this.#tally.homeOf(modId, cmdId, ip, port);
+  }
+
+  /** Reads where a report of a node will begin. */
+  touch(home: number): void {
+    this.#tally.touch(home);
+  }
+
+  /**
+   * Reads what a report of a node is about to read and write, and changes nothing.
+   *
+   * @returns a place that spares `reportPlanned` and `reportRun` the search.
+   */
+  seek(modId: number, cmdId: number, ip: number, port: number): number {
+    const place = this.#tally.find(modId, cmdId, ip, port);
+    if (place !== NO_PLACE) return place;
+    const host = this.#modules.get(modId, cmdId)?.balance?.finder.find(ip, port);
+    if (host !== undefined) this.#sought = host.vsucc + host.timedTotal;
+    return NO_PLACE;
+  }
+
+  /** Counts calls that decide nothing beside their node; false: it is to be told of them. */
+  #tallied(
+    modId: number,
+    cmdId: number,
+    ip: number,
+    port: number,
+    count: number,
+    timecostMs: number,
+    nowMs: number,
+    caller: number,
+    sought: number,
+  ): boolean {
+    const tally = this.#tally;
+    const isKnown = sought !== NO_PLACE && tally.isAt(sought, modId, cmdId, ip, port);
+    const place = isKnown ? sought : tally.find(modId, cmdId, ip, port);
+    if (place === NO_PLACE) return false;
+    if (!tally.add(place, count, timecostMs, nowMs, caller, true)) return false;
+    this.#counts.reports += count;
+    return true;
+  }
+
+  #usedByReport(entry: ModuleEntry, nowMs: number): void {
+    this.#refresh.used(entry, nowMs);
+    if (entry.balance !== undefined) this.#tally.setUseUntil(entry.balance, entry.refreshDueMs);
   }
 
   /**
    * Counts calls that went well and took the same time, as {@linkcode reportPlanned} counts each.
    *
    * @param count 1 or more.
+   * @param place What {@linkcode RouteLb.seek} gave for the node since the last batch.
    */
   reportRun(
     modId: number,
@@ -281,10 +347,12 @@ export class RouteLb {
     timecostMs: number,
     nowMs: number,
     caller: number,
+    place = NO_PLACE,
   ): void {
+    if (this.#tallied(modId, cmdId, ip, port, count, timecostMs, nowMs, caller, place)) return;
     const entry = this.#modules.get(modId, cmdId);
     const isCounted = entry?.balance?.reportRun(ip, port, count, timecostMs, nowMs, caller);
-    if (entry !== undefined) this.#refresh.used(entry, nowMs);
+    if (entry !== undefined) this.#usedByReport(entry, nowMs);
     if (isCounted === true) this.#counts.reports += count;
     else this.#counts.reportsIgnored += count;
   }
@@ -411,27 +479,34 @@ export class RouteLb {
   /** True when no time-out runs and nothing waits to be sent: until the next call no tick is due. */
   get resting(): boolean {
     return this.#context.active.count === 0 && this.#ticking.size === 0 &&
-      this.#dirty.length === 0 && !this.#refused.pending && this.#refresh.pendingCount === 0;
+      this.#dirty.length === 0 && !this.#tally.isWaiting && !this.#refused.pending &&
+      this.#refresh.pendingCount === 0;
   }
 
   /**
    * Takes what is to be reported: modules with newly counted calls or state changes, each at most
    * once in {@linkcode REPORT_INTERVAL_MS}, and of each the changed nodes only, and now and then
    * those that are still out; and, as reports of their own, modules whose callers got no node.
+   * After {@linkcode RESULTS_PER_DRAIN_MAX} results the other modules wait for the next call.
    *
    * @param force Takes everything, however recent the last report is; for the end of the program.
    */
   drainReports(nowMs: number, force = false): ModuleReport[] {
     const reports = this.#refused.drain(nowMs, REPORT_INTERVAL_MS, force);
+    const max = force ? Infinity : RESULTS_PER_DRAIN_MAX;
+    this.#tally.foldDue(force ? Infinity : nowMs - REPORT_INTERVAL_MS, max);
     if (this.#dirty.length === 0) return reports;
     const waiting: ModuleState[] = [];
+    let count = 0;
     for (const balance of this.#dirty) {
-      if (!force && nowMs - balance.reportedAtMs < REPORT_INTERVAL_MS) {
+      const isDue = force || nowMs - balance.reportedAtMs >= REPORT_INTERVAL_MS;
+      if (!isDue || count >= max) {
         waiting.push(balance);
         continue;
       }
       const { modId, cmdId } = balance;
       const report = { modId, cmdId, results: balance.takeResults(nowMs) };
+      count += report.results.length;
       const { counts } = balance;
       reports.push(counts === undefined ? report : { ...report, counts: [...counts.values] });
     }
@@ -535,7 +610,7 @@ export class RouteLb {
   #makeRoomAndInsert(modId: number, cmdId: number, nowMs: number): ModuleEntry {
     let victim: ModuleEntry | undefined;
     if (this.#modules.count >= this.#modulesMax) {
-      victim = this.#modules.firstToGo(this.#turns);
+      victim = this.#modules.firstToGo((entry) => this.#usedAtMs(entry));
       if (victim !== undefined) this.#evict(victim);
     }
     const entry = this.#insert(modId, cmdId, nowMs, victim);
@@ -580,14 +655,20 @@ export class RouteLb {
   }
 
   #isInUse({ modId, cmdId }: ModuleState, nowMs: number): boolean {
-    const usedAtMs = this.#modules.get(modId, cmdId)?.usedAtMs ?? -Infinity;
-    return nowMs - Math.max(usedAtMs, this.#turns.usedAtMs(modId, cmdId)) < OUT_USED_MS;
+    const entry = this.#modules.get(modId, cmdId);
+    return entry !== undefined && nowMs - this.#usedAtMs(entry) < OUT_USED_MS;
+  }
+
+  /** Latest use, wherever it was counted. */
+  #usedAtMs({ modId, cmdId, balance, usedAtMs }: ModuleEntry): number {
+    const talliedAtMs = balance === undefined ? -Infinity : this.#tally.usedAtMs(balance);
+    return Math.max(usedAtMs, talliedAtMs, this.#turns.usedAtMs(modId, cmdId));
   }
 
   /** The table must not keep nodes that are no more. */
   #forgetTurns(entry: ModuleEntry): void {
     const { modId, cmdId } = entry;
-    entry.usedAtMs = Math.max(entry.usedAtMs, this.#turns.usedAtMs(modId, cmdId));
+    entry.usedAtMs = this.#usedAtMs(entry);
     this.#turns.forget(modId, cmdId);
   }
 

@@ -126,6 +126,8 @@ export interface RouteLbOptions {
   modulePolicy?: ModulePolicy;
   /** Somebody takes the plans of modules, see `RouteLb.plans`. @default {false} */
   hasPlans?: boolean;
+  /** Nodes whose calls are tallied, see `success_tally.ts`; 0: none. @default TALLY_NODES_MAX */
+  tallyNodesMax?: number;
   /** Sends a route request; must not wait. */
   onPull(modId: number, cmdId: number): void;
   /** A node changed its state; for logs. */
