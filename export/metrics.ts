@@ -42,6 +42,10 @@ export const exportMetrics: MetricTable = {
     "Streams that ended without having taken what they were sent last.",
   ),
   xds_reports: counter("lars_export_xds_reports_total", "Reports of clients on their calls."),
+  xds_malformed: counter(
+    "lars_export_xds_malformed_total",
+    "Messages of xDS that could not be read: their stream ends.",
+  ),
   xds_streams_refused: counter(
     "lars_export_xds_streams_refused_total",
     "Streams refused because there were too many.",

@@ -23,7 +23,7 @@ test(
   async () => {
     const { arrivals } = await measureArrivals({ edits: 2, killEvery: 2, say: () => {} });
     for (const { follower, edit, tookMs, isAfterKill } of arrivals) {
-      // Callers come back by their own clocks: gRPC of C++ after up to 15 s.
+      // Callers come back by their own clocks: those of gRPC after seconds.
       if (isAfterKill) {
         assertInTime(
           `${edit} at ${follower}, after a kill`,

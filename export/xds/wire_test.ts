@@ -176,6 +176,7 @@ test("rubbish ends its own stream with a clear code, and nothing else", async ()
       good.cancel();
     }
     await until(() => server.streamCount === 0, { what: "the end of all" });
+    assert.equal(server.counts.xds_malformed, 2);
   });
 });
 

@@ -88,11 +88,11 @@ export interface XdsFollower {
 
 /** The server with its streams. */
 export class XdsServer {
-  readonly counts: AdsCounts & { xds_reports: number; xds_streams_refused: number } = {
-    ...newAdsCounts(),
-    xds_reports: 0,
-    xds_streams_refused: 0,
-  };
+  readonly counts: AdsCounts & {
+    xds_reports: number;
+    xds_malformed: number;
+    xds_streams_refused: number;
+  } = { ...newAdsCounts(), xds_reports: 0, xds_malformed: 0, xds_streams_refused: 0 };
   readonly #options: XdsServerOptions;
   readonly #limiter: LogRateLimiter;
   /** By stream the address of its client. */
@@ -333,6 +333,7 @@ export class XdsServer {
       try {
         follower.take(bytes);
       } catch (error) {
+        this.counts.xds_malformed++;
         gone();
         stream.emit("error", { code: status.INVALID_ARGUMENT, details: messageOf(error) });
       }
@@ -370,6 +371,7 @@ export class XdsServer {
       try {
         this.#takeCalls(decodeXds<LoadStatsRequest>("LoadStatsRequest", bytes));
       } catch (error) {
+        this.counts.xds_malformed++;
         stream.emit("error", { code: status.INVALID_ARGUMENT, details: messageOf(error) });
       }
     });

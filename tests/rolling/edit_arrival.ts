@@ -40,8 +40,8 @@ export interface ArrivalResult {
 /** A route change is in force everywhere within this time, and what a follower needs besides. */
 export const IN_FORCE_MS = 1_000;
 
-/** Nothing takes so long but what hangs. */
-const HANG_MS = 60_000;
+/** Nothing takes so long but what hangs: a client of gRPC may wait two minutes after many kills. */
+const HANG_MS = 200_000;
 const LOOK_PAUSE_MS = 5;
 const LOOPBACK = "127.0.0.1";
 /** As heavy as all others together, and more. */
