@@ -1,5 +1,7 @@
 // Relays that have clients, workers and kept messages in common, over real NATS servers that die too.
 
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RelayClient } from "../api/relay_client.ts";
@@ -8,7 +10,7 @@ import { RelayWorker } from "../api/relay_worker.ts";
 import { RelayStatus } from "../proto/message_ids.ts";
 import { natsProgram } from "./support/nats.ts";
 import { withProcesses } from "./support/processes.ts";
-import { RelayPair, relayRounds } from "./support/relay_rounds.ts";
+import { isSettled, RelayPair, relayRounds } from "./support/relay_rounds.ts";
 import { until } from "./support/until.ts";
 
 const program = natsProgram();
@@ -93,5 +95,42 @@ test(
       await worker.close();
       for (const { client } of [ann, bob, carl]) await client.close();
       assert.equal((await pair.relays[0].stop()).code, 0);
+    }),
+);
+
+test(
+  "e2e: a stream that somebody removed is made anew: relays say what was lost, and keep messages again",
+  OPTIONS,
+  () =>
+    withProcesses(async (processes) => {
+      const pair = await RelayPair.start(processes, program ?? "", 1);
+      const [a, b] = pair.names;
+      const ann = await newPerson("ann", [a]);
+      const bob = await newPerson("bob", [b], { mail: true });
+      await ann.client.send("bob", bytes("first"), { stored: true });
+      await until(() => bob.texts.length === 1);
+      await ann.client.send("carl", bytes("lost"), { stored: true });
+      await until(async () => (await pair.stats(1)).mail_waiting === 1);
+      const connection = await connect({ servers: [pair.servers[0].url] });
+      await (await jetstreamManager(connection)).streams.delete("lars_mail");
+      await connection.close();
+      // At once, and once both have noticed, which takes them one look of 10 s at most.
+      await ann.client.send("bob", bytes("second"), { stored: true });
+      for (const at of [0, 1]) {
+        await until(async () => (await pair.stats(at)).mail_stores_lost === 1, {
+          timeoutMs: 60_000,
+          intervalMs: 100,
+          what: `relay ${at} to notice`,
+        });
+        assert.equal((await pair.stats(at)).mail_refused_lost, 1);
+        await until(() => pair.relays[at].stderr.includes("made anew: what waited in it is lost"));
+      }
+      await ann.client.send("bob", bytes("third"), { stored: true });
+      await until(() => bob.texts.length === 3, { what: () => bob.texts.join() });
+      assert.deepEqual(bob.texts, ["first", "second", "third"]);
+      for (const at of [0, 1]) {
+        await until(async () => isSettled(await pair.stats(at)), { intervalMs: 100 });
+      }
+      for (const { client } of [ann, bob]) await client.close();
     }),
 );
