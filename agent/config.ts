@@ -70,8 +70,8 @@ export const agentSettings = {
     ),
   serverReturnMs: agent.seconds("server_return", RETURN_MS / 1000, [0, 86_400])
     .doc(
-      "Time from a fail-over to the first look whether the better server is back, give or take " +
-        "half; later ones follow after up to six times as much; 0: it stays where it is.",
+      "Time between two looks whether the better server is back; up to fifteen times as much when " +
+        "it stays away, or does not last, and more in a large fleet; 0: it stays where it is.",
     ),
   connectionAgeMs: agent.seconds("connection_age", CONNECTION_AGE_MS / 1000, [0, 31_536_000])
     .doc(

@@ -9,6 +9,7 @@ import type { Logger } from "../reactor/log.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { Link, LinkChoice, LinkEvents } from "../session/link.ts";
+import { SPREAD_MS_MAX } from "../session/reconnect_pace.ts";
 import { LEAVING_REASON, type SessionClient } from "../session/session_client.ts";
 import type { SessionClientOptions } from "../session/session_client.ts";
 import { BehindServer } from "./behind_server.ts";
@@ -22,9 +23,18 @@ import {
   type ServerLookup,
 } from "./server_choice.ts";
 
-/** First pause before a client looks whether a better server is back, and the longest; see below. */
-export const RETURN_MS = 10_000;
+/** Time between two looks whether a better server is back, and the longest; see below. */
+export const RETURN_MS = 4_000;
 export const RETURN_MS_MAX = 60_000;
+
+/** Moments of chance bunch: so much longer than the time over which clients would spread evenly. */
+const SPREAD_FACTOR = 1.5;
+
+/** Looks at the first of these paces: a server that restarts is back long before they are over. */
+const SOON_LOOKS = 15;
+
+/** A better server that is lost sooner than this after the return to it is looked for half as often. */
+const LASTING_MS = 10_000;
 
 /** Age at which a connection is made anew, on average: what a name or a proxy stands for may differ. */
 export const CONNECTION_AGE_MS = 3_600_000;
@@ -39,7 +49,7 @@ export interface ChosenLinkOptions extends LinkEvents {
   readonly servers: readonly ServerAddress[];
   readonly chooser: Chooser;
   readonly lookup: ServerLookup;
-  /** First pause before it is looked whether a better server is back; 0: it is never looked. */
+  /** Time between two looks whether a better server is back; 0: it is never looked. */
   readonly returnMs: number;
   /** Average age at which a connection is made anew; 0: never. */
   readonly ageMs: number;
@@ -58,11 +68,14 @@ export interface ChosenLinkOptions extends LinkEvents {
 /** Why a connection to another server is made, and what it counts as. */
 type ChangeCount = "returns" | "renewals" | "leavings" | "fresher";
 
+/** A server that is behind serves: there is more time than after one that is lost, ten seconds. */
+const BEHIND_PAUSE_FACTOR = 2.5;
+
 /** Why a server is not moved to. */
 const BEHIND_REASON = "its data is behind";
 
 /** After a move to a server that is not behind the first looks for a better one come later. */
-const VAIN_TRIES_AFTER_FRESHER = 5;
+const VAIN_LOOKS_AFTER_FRESHER = SOON_LOOKS + 5;
 
 type Handler = (body: Uint8Array) => void;
 
@@ -81,8 +94,11 @@ interface Held {
  * the one in use is behind, another one is looked for ({@linkcode BehindServer}), of this client's
  * zone if the one in use is of it; when all are behind the one in use stays.
  *
- * The pauses before such tries are random from half to one and a half times `returnMs`, twice as long
- * after each vain one up to six times: clients that lost a server together do not come back together.
+ * Each looks whether a better one is back once in each `returnMs`, at a moment of its own; in a large
+ * fleet in each time over which the clients of the server in use would spread. So those that lost a
+ * server together do not come back together, and all are back in that time. After
+ * {@linkcode SOON_LOOKS} in vain the next look is twice as far, and so on up to fifteen times; so it is
+ * while the better one is lost again soon after each return.
  */
 export class ChosenLink implements Link {
   readonly router: { add(msgId: number, handler: Handler): void };
@@ -100,8 +116,14 @@ export class ChosenLink implements Link {
   #candidateCount: ChangeCount = "returns";
   #returnTimer: Timer | undefined;
   #ageTimer: Timer | undefined;
-  #vainTries = 0;
   readonly #behind: BehindServer;
+  #vainLooks = 0;
+  /** Over how long the clients of the server in use would come to another one. */
+  #spreadMs = 0;
+  /** When a better server took over from another one; undefined: the one in use is no better one. */
+  #returnedAtMs: number | undefined;
+  /** Returns in a row that did not last. */
+  #shortReturns = 0;
   #started = false;
   #closed = false;
   /** Connections of clients that are no more. */
@@ -114,7 +136,7 @@ export class ChosenLink implements Link {
     this.#ranked = rankServers(options.servers, options.chooser);
     const { clock, rng, returnMs } = options;
     this.#behind = new BehindServer({
-      ...{ clock, rng, pauseMs: returnMs === 0 ? RETURN_MS : returnMs },
+      ...{ clock, rng, pauseMs: BEHIND_PAUSE_FACTOR * (returnMs === 0 ? RETURN_MS : returnMs) },
       search: () => void this.#try(() => this.#others(), "fresher"),
     });
     this.#current = this.#open(this.#ranked);
@@ -247,12 +269,13 @@ export class ChosenLink implements Link {
   }
 
   #ponged(pong: Pong): void {
+    this.#spreadMs = Math.min(pong.spreadMs ?? 0, SPREAD_MS_MAX);
     this.#behind.told(pong);
     this.#options.onPong?.(pong);
   }
 
-  #nowReady(vainTries = 0): void {
-    this.#vainTries = vainTries;
+  #nowReady(vainLooks = 0): void {
+    this.#vainLooks = vainLooks;
     this.#behind.reset();
     this.#plan();
     this.#planRenewal();
@@ -260,22 +283,36 @@ export class ChosenLink implements Link {
   }
 
   #lost(): void {
+    const { clock } = this.#options;
+    const isShort = clock.nowMs() - (this.#returnedAtMs ?? -Infinity) < LASTING_MS;
+    this.#shortReturns = isShort ? this.#shortReturns + 1 : 0;
+    this.#returnedAtMs = undefined;
     this.#stopTimers();
     this.#dropCandidate();
     this.#options.onLost();
     if (this.#hasNames && !this.#closed) void this.#resolve();
   }
 
-  /** Looks for a better server in a while, unless there is none. */
-  #plan(): void {
+  /** Looks for a better server in a while, unless there is none; first at a moment of its own. */
+  #plan(isFirst = true): void {
     const { clock, rng, returnMs } = this.#options;
     this.#returnTimer?.cancel();
     if (returnMs === 0 || this.#closed || this.rank === 0) return;
-    const limitMs = returnMs * RETURN_MS_MAX / RETURN_MS;
-    const pauseMs = Math.min(limitMs, returnMs * 2 ** Math.min(this.#vainTries, 30));
+    const share = this.#vainLooks > SOON_LOOKS ? 0.5 + rng.next() : isFirst ? rng.next() : 1;
+    const pauseMs = this.#lookPauseMs() * share;
     this.#returnTimer = clock.setTimer(
-      pauseMs * (0.5 + rng.next()),
+      pauseMs,
       () => void this.#try(() => this.#ranked.slice(0, this.rank), "returns"),
+    );
+  }
+
+  #lookPauseMs(): number {
+    const { returnMs } = this.#options;
+    const doublings = Math.max(0, this.#vainLooks - SOON_LOOKS) + this.#shortReturns;
+    const limitMs = returnMs * RETURN_MS_MAX / RETURN_MS;
+    return Math.max(
+      SPREAD_FACTOR * this.#spreadMs,
+      Math.min(limitMs, returnMs * 2 ** Math.min(doublings, 30)),
     );
   }
 
@@ -349,8 +386,8 @@ export class ChosenLink implements Link {
     log.debug(`Better ${name} is not there yet`, { server, reason });
     this.#dropCandidate();
     if (this.#candidateCount === "fresher") return this.#behind.searchedInVain();
-    this.#vainTries++;
-    this.#plan();
+    this.#vainLooks++;
+    this.#plan(false);
   }
 
   #dropCandidate(): void {
@@ -383,12 +420,14 @@ export class ChosenLink implements Link {
     const { name, log } = this.#options;
     const old = this.#current.client;
     const count = this.#candidateCount;
+    const oldRank = this.rank;
     this.#candidateTimer?.cancel();
     this.#candidate = undefined;
     this.#stopTimers();
     this.#current = held;
     this.#connectCount += old.connectCount;
     this.#counts[count]++;
+    this.#returnedAtMs = this.rank < oldRank ? this.#options.clock.nowMs() : undefined;
     held.client.setAddresses(this.#ranked);
     log.info(`Changes to another connection to ${name}`, {
       from: formatAddress(old.address),
@@ -397,7 +436,7 @@ export class ChosenLink implements Link {
     });
     if (old.ready) this.#options.onLost();
     old.close().catch((error) => log.warn("Old connection", { error: messageOf(error) }));
-    this.#nowReady(count === "fresher" ? VAIN_TRIES_AFTER_FRESHER : 0);
+    this.#nowReady(count === "fresher" ? VAIN_LOOKS_AFTER_FRESHER : 0);
   }
 
   #stopTimers(): void {

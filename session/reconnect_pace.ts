@@ -13,6 +13,12 @@ export const SPREAD_MS_MAX = 60_000;
 /** Time in which a client that knows another server has tried it: whoever waits hears no changes. */
 export const FAIL_OVER_MS = 800;
 
+/**
+ * The same for one whose server fell silent. Each has found that out at a time of its own, within
+ * that from one ping to the next, so that they come spread already.
+ */
+export const SILENT_FAIL_OVER_MS = 100;
+
 /** First and longest round of attempts while nobody answers, unless the fleet needs longer ones. */
 export const ROUND_MS_MIN = 100;
 export const ROUND_MS_MAX = 2_000;
@@ -27,6 +33,7 @@ export class ReconnectPace {
   #spreadMs = 0;
   /** 0 to 1: the place in each round; undefined: nothing was told. */
   #place: number | undefined;
+  #wasSilent = false;
 
   constructor(rng: Rng) {
     this.#rng = rng;
@@ -37,6 +44,11 @@ export class ReconnectPace {
     if (spreadMs < 1) return;
     this.#spreadMs = Math.min(spreadMs, SPREAD_MS_MAX);
     this.#place = Math.min(placeMs / spreadMs, 1);
+  }
+
+  /** The next pause follows a server that fell silent. */
+  notedSilence(): void {
+    this.#wasSilent = true;
   }
 
   /** Time until the place of this client in a round of `spreadMs`. */
@@ -51,8 +63,13 @@ export class ReconnectPace {
    * @param serverCount Servers that are tried in turn.
    */
   pauseMs(failures: number, serverCount: number): number {
+    const wasSilent = this.#wasSilent;
+    this.#wasSilent = false;
     if (this.#place === undefined) {
       return reconnectDelayMs(failures, serverCount, ROUND_MS_MIN, ROUND_MS_MAX, this.#rng);
+    }
+    if (wasSilent && failures === 1 && serverCount > 1) {
+      return Math.min(this.#spreadMs, SILENT_FAIL_OVER_MS) * this.#place;
     }
     const before = failures > 1 ? this.#roundMs(failures - 1, serverCount) : 0;
     return before * (1 - this.#place) + this.#roundMs(failures, serverCount) * this.#place;

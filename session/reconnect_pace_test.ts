@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRng } from "../reactor/time/rng.ts";
 import { ConnectionPlaces } from "./connection_places.ts";
-import { FAIL_OVER_MS, ReconnectPace } from "./reconnect_pace.ts";
+import { FAIL_OVER_MS, ReconnectPace, SILENT_FAIL_OVER_MS } from "./reconnect_pace.ts";
 
 test("places are numbers from 0 up, used again, and spread as many as there are", () => {
   const places = new ConnectionPlaces<string>();
@@ -49,6 +49,16 @@ test("another server is tried within the time of a fail-over, then all of them e
   assert.equal(pace.pauseMs(2, 3), FAIL_OVER_MS);
   assert.equal(pace.pauseMs(3, 3), FAIL_OVER_MS / 2 + 2500);
   assert.equal(pace.pauseMs(9, 3), 5000);
+});
+
+test("after a server that fell silent the next one is tried sooner, and the only one is not", () => {
+  const pace = new ReconnectPace(seededRng(1));
+  pace.told(5000, 2500);
+  pace.notedSilence();
+  assert.equal(pace.pauseMs(1, 3), SILENT_FAIL_OVER_MS / 2);
+  assert.equal(pace.pauseMs(1, 3), FAIL_OVER_MS / 2, "once");
+  pace.notedSilence();
+  assert.equal(pace.pauseMs(1, 1), 2500);
 });
 
 test("of a small fleet nobody waits long, and one that was told nothing waits by chance", () => {

@@ -149,7 +149,10 @@ export class SessionClient implements Link {
         const ping = { seq, ...(revision === undefined ? {} : { revision }) };
         this.#client.send(MessageId.Ping, encodePing(ping));
       },
-      leave: (reason) => this.#client.failOver(reason),
+      leave: (reason) => {
+        this.#pace.notedSilence();
+        this.#client.failOver(reason);
+      },
     });
   }
 

@@ -3,28 +3,29 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ChosenLink } from "../feed/chosen_link.ts";
+import { ChosenLink, RETURN_MS } from "../feed/chosen_link.ts";
 import { SystemLookup } from "../feed/name_lookup.ts";
 import { silentLogger } from "../reactor/log.ts";
 import type { Stream, TcpConnector } from "../reactor/runtime/types.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
+import { PING_INTERVAL_MS } from "../session/heartbeat.ts";
+import { CONNECTS_PER_SECOND_MAX } from "../session/reconnect_pace.ts";
 import { runtimeTransport } from "../session/runtime_transport.ts";
 import { SessionClient } from "../session/session_client.ts";
 import { FleetCertificates } from "../session/testing/fleet_certificates.ts";
 import { tlsConnector } from "../session/tls/tls_client.ts";
 import { TlsIdentity } from "../session/tls/tls_identity.ts";
-import { timeFigure } from "./support/figure.ts";
+import { figure, timeFigure } from "./support/figure.ts";
 import { withStoredNode } from "./support/fleet.ts";
 import { freePort } from "./support/free_port.ts";
 import { assertInTime } from "./support/in_time.ts";
-import type { TestProcess } from "./support/processes.ts";
+import type { Processes, TestProcess } from "./support/processes.ts";
 import { TlsFiles } from "./support/tls_files.ts";
 import { until } from "./support/until.ts";
 
 const AGENTS = 1000;
-/** Time from a fail-over to the first look whether the better dns is back, shortened for the test. */
-const RETURN_MS = 3000;
 
 interface Agent {
   readonly link: ChosenLink;
@@ -43,7 +44,10 @@ function agentOf(
   connector: TcpConnector = runtimeTransport,
 ): Agent {
   const agent = { lostAtMs: 0, longestMs: 0 } as Agent;
-  const shared = { clock: systemClock, rng: systemRng, log: silentLogger };
+  // Agents are on hosts of their own, whose clocks began at different times: so do their pings.
+  const shiftMs = systemRng.next() * PING_INTERVAL_MS;
+  const clock: Clock = { ...systemClock, nowMs: () => systemClock.nowMs() + shiftMs };
+  const shared = { clock, rng: systemRng, log: silentLogger };
   const link = new ChosenLink({
     ...{
       ...shared,
@@ -118,110 +122,171 @@ async function untilPlaced(): Promise<void> {
   await until(() => systemClock.nowMs() > toldAtMs, { what: "two pings of each" });
 }
 
-test(
-  "a thousand agents: a dns is killed, comes back, and is stopped in good order",
-  { timeout: 240_000 },
-  async (t) => {
-    await withStoredNode(async ({ processes, url }) => {
-      const start = (port: number): Promise<TestProcess> =>
-        processes.start("dns", [`--reactor-port=${port}`, `--store=${url}`]);
-      const all = await Promise.all([start(0), start(0), start(0)]);
-      const ports = all.map((dns) => dns.port());
-      const connects: Connects = [];
-      const agents = Array.from({ length: AGENTS }, (_, i) => agentOf(i, ports, connects));
-      await startAll(agents);
-      const home = spread(agents);
-      t.diagnostic(`agents by dns: ${JSON.stringify(home)}`);
-      for (const count of Object.values(home)) assert.ok(count > 230 && count < 440, `${count}`);
-      await untilPlaced();
+/** What speaks TLS with everybody, or the plain connections. */
+async function partiesOf(
+  isTls: boolean,
+  processes: Processes,
+): Promise<{ connector: TcpConnector; flags: readonly string[] }> {
+  if (!isTls) return { connector: runtimeTransport, flags: [] };
+  const files = new TlsFiles(processes.directory);
+  const fleet = await FleetCertificates.make();
+  files.write("ca.pem", fleet.authority.cert);
+  await files.pair(fleet, "dns", "dns");
+  const identity = new TlsIdentity(await fleet.material(["agent"]));
+  return {
+    connector: tlsConnector({ identity, plain: runtimeTransport }),
+    flags: files.flags("dns"),
+  };
+}
 
-      let fromMs = systemClock.nowMs();
-      const tell = (what: string): void => {
-        const times = agents.map(({ longestMs }) => longestMs).sort((a, b) => a - b);
-        const [p99, max] = [times[Math.ceil(AGENTS * 0.99) - 1], times[AGENTS - 1]];
-        const storm = busiestSecond(connects, fromMs);
-        t.diagnostic(
-          `${what}: without a dns p99 ${Math.round(p99)} ms, at most ${Math.round(max)} ms; ` +
-            `at most ${storm} connects to one dns in a second; ${JSON.stringify(spread(agents))}`,
-        );
-        assertInTime(`${what}: the next dns`, max, 1500);
-        assert.ok(storm <= 400, `${storm} connects in a second are a herd`);
-        for (const agent of agents) agent.longestMs = 0;
-        fromMs = systemClock.nowMs();
-      };
-      // One is left when the other has answered, in one turn: only the turn itself takes time.
-      const noneWithout = (): void => {
-        const longestMs = Math.max(...agents.map((agent) => agent.longestMs));
-        assertInTime("from one dns to the other", longestMs, 200);
-      };
-      await all[0].kill9();
-      await until(() => agents.every(({ link }) => link.ready && link.address.port !== ports[0]), {
-        timeoutMs: 30_000,
-        what: "another dns for each",
-      });
-      tell("dns killed");
-
-      all[0] = await start(ports[0]);
-      await until(() => agents.every(({ link }) => link.rank === 0), {
-        timeoutMs: 60_000,
-        what: "everybody to return",
-      });
-      assert.deepEqual(spread(agents), home);
-      noneWithout();
-      tell("dns is back");
-
-      const ended = await all[1].stop();
-      assert.equal(ended.code, 0, ended.stderr);
-      assert.equal(spread(agents).none, undefined, "all had another one before it ended");
-      noneWithout();
-      tell("dns stopped in good order");
-      await Promise.all(agents.map(({ link }) => link.close()));
+/** Runs `body` with a way to start a dns at a port, and to have a thousand agents of some ports. */
+async function withFleet(
+  isTls: boolean,
+  body: (given: {
+    start(port: number): Promise<TestProcess>;
+    join(ports: readonly number[], connects: Connects): Promise<Agent[]>;
+  }) => Promise<void>,
+): Promise<void> {
+  await withStoredNode(async ({ processes, url }) => {
+    const { connector, flags } = await partiesOf(isTls, processes);
+    const agents: Agent[] = [];
+    await body({
+      start: (port) =>
+        processes.start("dns", [
+          ...[`--reactor-port=${port}`, `--store=${url}`, "--metrics-port=0", ...flags],
+        ]),
+      join: async (ports, connects) => {
+        for (let i = 0; i < AGENTS; i++) agents.push(agentOf(i, ports, connects, connector));
+        await startAll(agents);
+        await untilPlaced();
+        return agents;
+      },
     });
-  },
-);
+    await Promise.all(agents.map(({ link }) => link.close()));
+  });
+}
+
+/** One dns of three is away, in one way and another. */
+class AwayLab {
+  readonly #agents: readonly Agent[];
+  readonly #connects: Connects;
+  readonly #how: string;
+  readonly home: Record<string, number>;
+
+  constructor(agents: readonly Agent[], connects: Connects, how: string) {
+    this.#agents = agents;
+    this.#connects = connects;
+    this.#how = how;
+    this.home = spread(agents);
+  }
+
+  /** Has `leave` take a dns away, and says when all had another one, and for how long they had none. */
+  async left(
+    what: string,
+    port: number,
+    withinS: number,
+    leave: () => Promise<unknown>,
+  ): Promise<void> {
+    for (const agent of this.#agents) agent.longestMs = 0;
+    const fromMs = systemClock.nowMs();
+    await leave();
+    await until(
+      () => this.#agents.every(({ link }) => link.ready && link.address.port !== port),
+      { timeoutMs: 30_000, what: "another dns for each" },
+    );
+    const leftS = (systemClock.nowMs() - fromMs) / 1000;
+    const times = this.#agents.map(({ longestMs }) => longestMs).sort((a, b) => a - b);
+    const value = times[Math.ceil(AGENTS * 0.99) - 1];
+    const named = `dns ${what}, 1,000 agents ${this.#how}`;
+    const within = { value: leftS, atMost: withinS, unit: "s" };
+    timeFigure({ what: `${named}: all at another one after`, ...within });
+    timeFigure({ what: `${named}: without a dns p99`, value, atMost: 1000, unit: "ms" });
+    this.#storm(`${named}: connects to one dns in a second`, fromMs);
+  }
+
+  /** Has `come` bring it back, and says when everybody had returned. */
+  async returned(what: string, come: () => Promise<unknown>): Promise<void> {
+    for (const agent of this.#agents) agent.longestMs = 0;
+    const startMs = systemClock.nowMs();
+    await come();
+    const fromMs = systemClock.nowMs();
+    await until(() => this.#agents.every(({ link }) => link.rank === 0), {
+      timeoutMs: 60_000,
+      what: "everybody to return",
+    });
+    const value = (systemClock.nowMs() - fromMs) / 1000;
+    assert.deepEqual(spread(this.#agents), this.home);
+    const named = `dns ${what}, 1,000 agents ${this.#how}`;
+    timeFigure({ what: `${named}: all have returned after`, value, atMost: 5, unit: "s" });
+    this.#storm(`${named}: connects to one dns in a second`, startMs);
+    this.noneWithout();
+  }
+
+  /** One is left when the other has answered, in one turn: only the turn itself takes time. */
+  noneWithout(): void {
+    const longestMs = Math.max(...this.#agents.map((agent) => agent.longestMs));
+    assertInTime("from one dns to the other", longestMs, 200);
+  }
+
+  #storm(what: string, fromMs: number): void {
+    const value = busiestSecond(this.#connects, fromMs);
+    timeFigure({ what, value, atMost: CONNECTS_PER_SECOND_MAX, unit: "at most" });
+  }
+}
 
 for (const isTls of [false, true]) {
   const how = isTls ? "over mutual TLS" : "as they are";
+  test(`a thousand agents of three dns, of which one is killed, stopped and back, ${how}`, {
+    timeout: 300_000,
+  }, () =>
+    withFleet(isTls, async ({ start, join }) => {
+      const all = await Promise.all([start(0), start(0), start(0)]);
+      const ports = all.map((dns) => dns.port());
+      const connects: Connects = [];
+      const agents = await join(ports, connects);
+      const lab = new AwayLab(agents, connects, how);
+      figure(`agents by dns: ${Object.values(lab.home).join(", ")}`);
+      for (const count of Object.values(lab.home)) {
+        assert.ok(count > 230 && count < 440, `${count}`);
+      }
+      await lab.left("killed", ports[0], 1, () => all[0].kill9());
+      await lab.returned("started anew", async () => (all[0] = await start(ports[0])));
+      await untilPlaced();
+
+      await lab.left("halted", ports[1], 3, () => Promise.resolve(all[1].signal("SIGSTOP")));
+      await lab.returned("resumed", () => Promise.resolve(all[1].signal("SIGCONT")));
+      await untilPlaced();
+
+      await lab.left("stopped in good order", ports[2], 6, async () => {
+        const ended = await all[2].stop();
+        assert.equal(ended.code, 0, ended.stderr);
+        const without = spread(agents).none ?? 0;
+        figure(`dns stopped in good order, ${how}: ${without} agents without one when it ended`);
+      });
+      lab.noneWithout();
+    }));
+
   test(`a thousand agents of one dns are back after its restart, ${how}`, {
     timeout: 240_000,
-  }, async () => {
-    await withStoredNode(async ({ processes, url }) => {
-      const files = new TlsFiles(processes.directory);
-      let connector: TcpConnector = runtimeTransport;
-      if (isTls) {
-        const fleet = await FleetCertificates.make();
-        files.write("ca.pem", fleet.authority.cert);
-        await files.pair(fleet, "dns", "dns");
-        const identity = new TlsIdentity(await fleet.material(["agent"]));
-        connector = tlsConnector({ identity, plain: runtimeTransport });
-      }
+  }, () =>
+    withFleet(isTls, async ({ start, join }) => {
       const port = await freePort();
-      const start = (): Promise<TestProcess> =>
-        processes.start("dns", [
-          ...[`--reactor-port=${port}`, `--store=${url}`, "--metrics-port=0"],
-          ...(isTls ? files.flags("dns") : []),
-        ]);
-      let dns = await start();
+      let dns = await start(port);
       const connects: Connects = [];
-      const agents = Array.from(
-        { length: AGENTS },
-        (_, i) => agentOf(i, [port], connects, connector),
-      );
-      await startAll(agents);
-      await untilPlaced();
+      const agents = await join([port], connects);
       await dns.kill9();
-      dns = await start();
+      dns = await start(port);
       const fromMs = systemClock.nowMs();
       await until(() => agents.every(({ link }) => link.ready), {
         timeoutMs: 60_000,
         what: "everybody to be back",
       });
       const value = (systemClock.nowMs() - fromMs) / 1000;
+      // Evenly, at 200 a second: all at one dns take five seconds, and the last one its handshake.
+      const what = `1,000 agents of one dns ${how} are back after`;
+      timeFigure({ what, value, atMost: 5.5, unit: "s" });
       const most = busiestSecond(connects, fromMs);
-      timeFigure({ what: `1,000 agents ${how} are back after`, value, atMost: 5, unit: "s" });
-      timeFigure({ what: "connects in a second", value: most, atMost: 200, unit: "at most" });
-      await Promise.all(agents.map(({ link }) => link.close()));
+      timeFigure({ what: "connects in a second", value: most, atMost: 220, unit: "at most" });
       assert.ok(dns.alive);
-    });
-  });
+    }));
 }

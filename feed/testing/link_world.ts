@@ -9,7 +9,7 @@ import type { Pong } from "../../proto/codec.ts";
 import { SessionClient } from "../../session/session_client.ts";
 import { SessionServer } from "../../session/session_server.ts";
 import { SimNetwork } from "../../session/testing/sim_network.ts";
-import { ChosenLink } from "../chosen_link.ts";
+import { ChosenLink, RETURN_MS } from "../chosen_link.ts";
 import type { ServerAddress, ServerLookup, ServerOrder } from "../server_choice.ts";
 
 const noNames: ServerLookup = {
@@ -75,7 +75,7 @@ export class LinkWorld {
       const clock = shifted(this.clock, this.#rng.next() * 1600);
       const rng = seededRng(1000 + index);
       const shared = { clock, rng, log: silentLogger };
-      const { order = "spread", returnMs = 10_000, ageMs = 0, lookup = noNames } = more;
+      const { order = "spread", returnMs = RETURN_MS, ageMs = 0, lookup = noNames } = more;
       const zone = zoneOf(index);
       const agent: LinkedAgent = {
         zone,

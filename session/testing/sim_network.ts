@@ -115,6 +115,8 @@ export class SimNetwork {
   readonly clock: Clock;
   /** When which server was connected to, by `host:port`. */
   readonly connects: { readonly server: string; readonly atMs: number }[] = [];
+  /** Connections that nobody took. */
+  refusals = 0;
   readonly #listeners = new Map<string, ListenOptions>();
   readonly #states = new Map<string, HostState>();
   readonly #streams = new Set<SimStream>();
@@ -214,6 +216,7 @@ export class SimNetwork {
       this.clock.setTimer(2 * this.latencyMs(), () => {
         const listener = this.#listeners.get(formatAddress(remote));
         if (listener === undefined || this.stateOf(remote) === "dead") {
+          this.refusals++;
           return reject(new Error("connection refused"));
         }
         this.connects.push({ server: formatAddress(remote), atMs: this.clock.nowMs() });

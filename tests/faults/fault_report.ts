@@ -23,7 +23,7 @@ export interface RowOutcome {
 }
 
 /** Figures of one test kept at most; a test that prints more says too much. */
-const FIGURES_MAX = 12;
+const FIGURES_MAX = 20;
 const FIGURE_CHARS_MAX = 220;
 
 /**

@@ -2,11 +2,14 @@
 // processes and the preset that our tools give to modules.
 
 import assert from "node:assert/strict";
+import { createServer, type Server } from "node:net";
 import { test } from "node:test";
 import { figure, timeFigure } from "../support/figure.ts";
-import { addNodes, nodeOf, startFleet, withStoredNode } from "../support/fleet.ts";
+import { addNodes, nodeOf, sqliteTestStore, startFleet } from "../support/fleet.ts";
+import { freePort } from "../support/free_port.ts";
+import { withProcesses } from "../support/processes.ts";
 import { until } from "../support/until.ts";
-import { monotonicMs, WireCaller } from "../support/wire_client.ts";
+import { ipNumber, monotonicMs, WireCaller, type WireHost } from "../support/wire_client.ts";
 
 const NODES = 10;
 const SLOW = { timeout: 240_000 };
@@ -32,11 +35,13 @@ class NodeCaller {
   /** Return code of calls to a node; without one they go well. */
   readonly dead = new Map<number, number>();
   readonly #caller: WireCaller;
+  readonly #baseIp: number;
   readonly #loop: Promise<void>;
   #isStopped = false;
 
-  constructor(caller: WireCaller) {
+  constructor(caller: WireCaller, baseIp: number) {
     this.#caller = caller;
+    this.#baseIp = baseIp;
     this.#loop = this.#run();
   }
 
@@ -66,7 +71,7 @@ class NodeCaller {
       const { retCode, host } = answer;
       if (retCode !== 0 || host === undefined) this.refused++;
       else {
-        const node = host.ip - nodeOf(0).ip;
+        const node = host.ip - this.#baseIp;
         const code = this.dead.get(node) ?? 0;
         const atMs = monotonicMs();
         if (code === GIVEN_UP) await pause(GIVE_UP_MS);
@@ -78,21 +83,32 @@ class NodeCaller {
   }
 }
 
+/** Keys that go on top of the preset, and where the nodes are. */
+interface NodesOptions {
+  readonly policy?: Readonly<Record<string, unknown>>;
+  /** Node number 0, which does not exist. */
+  readonly base?: WireHost;
+}
+
+const AWAY_FROM_HERE = nodeOf(0);
+
 async function withCaller(
   body: (caller: NodeCaller) => Promise<void>,
-  slowStartMs = 10_000,
+  { policy = {}, base = AWAY_FROM_HERE }: NodesOptions = {},
 ): Promise<void> {
-  await withStoredNode(async ({ processes, url, store }) => {
-    await addNodes(store, 1, 1, Array.from({ length: NODES - 1 }, (_, i) => nodeOf(i + 2)));
-    const policy = JSON.stringify({ policy: "recommended", slowStartMs });
-    await store.setModules([{ modId: 1, cmdId: 1, name: "n", policy }]);
+  await withProcesses(async (processes) => {
+    const { url, store } = await sqliteTestStore(processes);
+    const nodes = Array.from({ length: NODES }, (_, i) => ({ ...base, ip: base.ip + i + 1 }));
+    await addNodes(store, 1, 1, nodes);
+    const text = JSON.stringify({ policy: "recommended", ...policy });
+    await store.setModules([{ modId: 1, cmdId: 1, name: "n", policy: text }]);
     const { agent } = await startFleet(processes, url);
     const wire = await WireCaller.open(agent.port());
     await until(async () => {
       const { hosts } = await wire.getRoute(1, 1);
       return hosts.length === NODES;
     }, { what: "the route" });
-    const caller = new NodeCaller(wire);
+    const caller = new NodeCaller(wire, base.ip);
     // Each node has been called, and none is new any more.
     await until(() => caller.calls.length > 600, { timeoutMs: 90_000, what: "calls" });
     try {
@@ -100,6 +116,7 @@ async function withCaller(
     } finally {
       await caller.stop();
     }
+    await store.close();
   });
 }
 
@@ -135,26 +152,73 @@ for (const [code, what] of [[REFUSED, "refused"], [GIVEN_UP, "given up"]] as con
   );
 }
 
-for (const slowStartMs of [0, 10_000]) {
-  const how = slowStartMs === 0 ? "with its whole share at once" : "with a share that grows";
-  test(
-    `a node is back: it has its share of the calls, ${how}`,
-    SLOW,
-    () =>
-      withCaller(async (caller) => {
-        caller.dead.set(5, REFUSED);
-        await forMs(5000);
-        assert.equal(caller.share(5), 0);
-        caller.dead.delete(5);
-        const fromMs = monotonicMs();
-        await until(() => caller.share(5) >= 0.8 / NODES, { timeoutMs: 90_000, what: "its share" });
-        const value = (monotonicMs() - fromMs) / 1000;
-        const what = `80 % of its share, ${how}, after`;
-        // A slow start of 10 s has four fifths of the share after eight.
-        timeFigure({ what, value, atMost: 5 + 0.8 * slowStartMs / 1000, unit: "s" });
-      }, slowStartMs),
-  );
+/** Has a node be away, and says when it has its share again. */
+async function backAfter(
+  caller: NodeCaller,
+  awayMs: number,
+  what: string,
+  atMost: number,
+  power: (isOn: boolean) => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
+  await power(false);
+  caller.dead.set(5, REFUSED);
+  await forMs(awayMs);
+  assert.equal(caller.share(5), 0);
+  await power(true);
+  caller.dead.delete(5);
+  const fromMs = monotonicMs();
+  await until(() => caller.share(5) >= 0.8 / NODES, { timeoutMs: 90_000, what: "its share" });
+  const value = (monotonicMs() - fromMs) / 1000;
+  timeFigure({
+    what: `away for ${awayMs / 1000} s, ${what}: back after`,
+    value,
+    atMost,
+    unit: "s",
+  });
 }
+
+/** A node has its share of calls one second later than it is back: its calls of a second are counted. */
+const COUNTED_S = 1;
+/** The first rest of a node of the preset, its random part included. */
+const FIRST_REST_S = 10;
+
+for (const rampMs of [0, 10_000]) {
+  const how = rampMs === 0 ? "whole share at once" : "share that grows";
+  test(`a node is back, found by calls alone: ${how}`, SLOW, () =>
+    withCaller(async (caller) => {
+      // Four fifths are reached after as much of the time in which the share grows: up to twice as long.
+      const growS = 2 * 0.8 * rampMs / 1000;
+      const atMost = FIRST_REST_S - 5 + COUNTED_S + growS;
+      await backAfter(caller, 5_000, `found by calls alone, ${how}`, atMost);
+    }, { policy: { rampMs } }));
+}
+
+test("a node is back, found by the checks of the agent", SLOW, async () => {
+  const port = await freePort();
+  const base = { ip: ipNumber("127.0.7.0"), port };
+  const listening = new Map<number, Server>();
+  const listen = async (node: number): Promise<void> => {
+    const server = createServer((socket) => void socket.on("error", () => {}).end());
+    listening.set(node, server);
+    await new Promise<void>((resolve) => server.listen(port, `127.0.7.${node}`, resolve));
+  };
+  const close = (node: number): Promise<void> =>
+    new Promise((resolve) => {
+      const server = listening.get(node);
+      listening.delete(node);
+      if (server === undefined) resolve();
+      else server.close(() => resolve());
+    });
+  for (let node = 1; node <= NODES; node++) await listen(node);
+  const healthCheck = { kind: "tcp", intervalMs: 1000, timeoutMs: 500, rise: 2, dwellMs: 1000 };
+  await withCaller(async (caller) => {
+    const power = (isOn: boolean): Promise<void> => isOn ? listen(5) : close(5);
+    for (const awayMs of [5_000, 20_000]) {
+      await backAfter(caller, awayMs, "checked each second", 5, power);
+    }
+  }, { policy: { rampMs: 0, healthCheck }, base });
+  for (const node of [...listening.keys()]) await close(node);
+});
 
 test(
   "every node fails: nobody is refused, then or when they are back",
