@@ -1,21 +1,17 @@
-// Every parser of the table, with random input and with damaged good input.
+// Every parser of the table, with random input, with damaged good input, and with what long runs found.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import process from "node:process";
 import fc from "fast-check";
-import { LarsError } from "../../reactor/errors.ts";
 import { readSources } from "../../scripts/sources.ts";
+import { readCorpus } from "./corpus_files.ts";
 import { BYTES_PARSERS, ELSEWHERE, TEXT_PARSERS } from "./parsers.ts";
+import { FUZZ_TARGETS, isOurs } from "./targets.ts";
 
 /** Runs of each property; LARS_FUZZ_RUNS=1000000 for a long one. */
 const RUNS = Number(process.env.LARS_FUZZ_RUNS ?? 500);
-
-/** What a parser may throw. */
-function isOurs(error: unknown): boolean {
-  return error instanceof LarsError || error instanceof RangeError;
-}
 
 function tryParser<T>(parse: (input: T) => unknown, input: T): void {
   try {
@@ -25,6 +21,9 @@ function tryParser<T>(parse: (input: T) => unknown, input: T): void {
     throw new Error(`It throws ${error}`, { cause: error });
   }
 }
+
+/** Some of a second each, where nobody else wants the processor. */
+const LONG = { timeout: 120_000 } as const;
 
 /** Damage: positions as shares, so that one kind fits inputs of every length. */
 const damage = fc.array(
@@ -64,7 +63,7 @@ const LETTERS = [
 const letterOf = (value: number): string => LETTERS[value % LETTERS.length];
 
 for (const [name, { seeds, parse }] of Object.entries(TEXT_PARSERS)) {
-  test(`fuzz ${name}`, () => {
+  test(`fuzz ${name}`, LONG, () => {
     const texts = fc.oneof(fc.string({ unit: "binary" }), fc.string(), fc.json());
     fc.assert(fc.property(texts, (text) => tryParser(parse, text)), { numRuns: RUNS });
     const changed = fc.tuple(fc.constantFrom(...seeds), damage);
@@ -79,7 +78,7 @@ for (const [name, { seeds, parse }] of Object.entries(TEXT_PARSERS)) {
 }
 
 for (const [name, { seeds, parse }] of Object.entries(BYTES_PARSERS)) {
-  test(`fuzz ${name}`, () => {
+  test(`fuzz ${name}`, LONG, () => {
     const bytes = fc.uint8Array({ maxLength: 300 });
     fc.assert(fc.property(bytes, (input) => tryParser(parse, input)), { numRuns: RUNS });
     const changed = fc.tuple(fc.constantFrom(...seeds), damage);
@@ -93,6 +92,18 @@ for (const [name, { seeds, parse }] of Object.entries(BYTES_PARSERS)) {
     );
   });
 }
+
+test("every input that a long run has kept", LONG, () => {
+  let count = 0;
+  for (const target of FUZZ_TARGETS) {
+    const { found, inputs } = readCorpus(target);
+    for (const units of [...found, ...inputs]) {
+      tryParser((input) => target.run(input), units);
+      count++;
+    }
+  }
+  assert.ok(count > FUZZ_TARGETS.length, `${count} inputs`);
+});
 
 /** Rooms whose parsers meet what others write. */
 const ROOMS =

@@ -1,6 +1,6 @@
-// Shell. Every parser that meets a file, a command line or a network, besides those of messages, which
-// proto/hostile_test.ts tries. A parser returns or throws an error of ours; anything else is a bug.
+// Shell. Every parser that meets a file, a command line or a network. A parser returns or throws an error of ours; anything else is a bug.
 
+import { isDeepStrictEqual } from "node:util";
 import { decodeAbout } from "../../agent/handover/hand_over_messages.ts";
 import { parseHealthCheck } from "../../agent/health/health_plan.ts";
 import { decodeRouteCache } from "../../agent/routes/route_cache.ts";
@@ -20,6 +20,8 @@ import { readConnectBack, readServerId, readServerInfo } from "../../discovery/s
 import { readFilled } from "../../export/config.ts";
 import { readServersState } from "../../export/haproxy/servers.ts";
 import { readModuleNumbers } from "../../export/module_name.ts";
+import { readNameQuestion } from "../../export/nameserver/answers.ts";
+import { dnsCodec } from "../../export/nameserver/packets.ts";
 import { parseServer } from "../../feed/server_choice.ts";
 import {
   parseCmdId,
@@ -31,14 +33,20 @@ import {
   parseWhole,
   parseZone,
 } from "../../model/route_values.ts";
+import * as codec from "../../proto/codec.ts";
+import { MessageId } from "../../proto/message_ids.ts";
 import { readPickKey } from "../../proto/pick_key.ts";
 import { readDatagram } from "../../proto/wire.ts";
 import { parseAddress, parseIpv4 } from "../../reactor/address.ts";
 import { ConfigFile } from "../../reactor/config_file.ts";
-import { readHead } from "../../reactor/frame.ts";
-import { parseNatsServers } from "../../relay/cluster/nats_side.ts";
+import { encodeFrame, FrameDecoder, readHead } from "../../reactor/frame.ts";
+import { silentLogger } from "../../reactor/log.ts";
+import { ManualClock } from "../../reactor/time/manual_clock.ts";
+import { parseNatsMonitors, parseNatsServers } from "../../relay/cluster/nats_side.ts";
 import { readTransitTarget } from "../../relay/seed/relay_frame.ts";
 import { readPortsText } from "../../relay/seed/ports_text.ts";
+import { Secrets } from "../../session/secrets.ts";
+import { ServerSessions, type SessionPeer } from "../../session/server_sessions.ts";
 import { readCertificate } from "../../session/tls/certificate_check.ts";
 import {
   encodeSpoolHead,
@@ -89,6 +97,7 @@ export const TEXT_PARSERS: Readonly<Record<string, TextParser>> = {
     parse: parseTrack,
   },
   parseNatsServers: { seeds: ["nats://a:4222, tls://[::1]:4223"], parse: parseNatsServers },
+  parseNatsMonitors: { seeds: ["http://a:8222, https://[::1]:8222"], parse: parseNatsMonitors },
   "ConfigFile.parse": {
     seeds: ['[reactor]\nip = 0.0.0.0\n; no\nport = 1\n[agent]\nzone = "a b"\n'],
     parse: (text) => ConfigFile.parse(text, "x.conf"),
@@ -161,6 +170,52 @@ export const TEXT_PARSERS: Readonly<Record<string, TextParser>> = {
   parseState: { seeds: ["on", "drain"], parse: parseState },
 };
 
+type Decode = (body: Uint8Array) => object;
+type Encode = (message: object) => Uint8Array;
+
+const codecs = Object.entries(codec as unknown as Record<string, Decode | Encode>);
+const DECODERS = codecs.filter(([name]) => name.startsWith("decode")) as [string, Decode][];
+const ENCODERS = new Map(codecs as [string, Encode][]);
+
+/** Any message: the first byte says which one. What is read, written and read again is the same. */
+function decodeMessage(bytes: Uint8Array): void {
+  const [first = 0, ...body] = bytes;
+  const [name, decode] = DECODERS[first % DECODERS.length];
+  const message = decode(Uint8Array.from(body));
+  const encode = ENCODERS.get(name.replace("decode", "encode"));
+  if (encode === undefined) return;
+  const again = decode(encode(message));
+  if (isDeepStrictEqual(message, again)) return;
+  const [is, was] = [again, message].map((one) => JSON.stringify(one));
+  throw new Error(`${name} reads ${was}, and what is written of it: ${is}`);
+}
+
+/** What a peer sends before anybody knows who it is, as bytes of a stream. */
+function readSession(bytes: Uint8Array): void {
+  const sessions = new ServerSessions<SessionPeer>({
+    ...{ role: "dns", software: "fuzz", log: silentLogger, clock: new ManualClock(0) },
+    secrets: new Secrets([new Uint8Array(32).fill(7)]),
+    prove: () => new Uint8Array(32),
+    newNonce: () => new Uint8Array(16),
+  });
+  let isClosed = false;
+  const end = { hostname: "10.0.0.1", port: 1 };
+  const peer: SessionPeer = {
+    ...{ local: end, remote: end, send: () => true },
+    close: () => void (isClosed = true),
+  };
+  sessions.accept(peer);
+  new FrameDecoder().push(bytes, (msgId, body) => {
+    if (!isClosed) isClosed = typeof sessions.router.dispatch(msgId, body, peer) === "object";
+  });
+  sessions.forget(peer);
+}
+
+const QUESTION = dnsCodec.encode({
+  ...{ type: "query", id: 7, flags: 256 },
+  questions: [{ name: "a.lars", type: "A" }],
+});
+
 const bytesOf = (...text: string[]): Uint8Array[] =>
   text.map((one) => new TextEncoder().encode(one));
 
@@ -183,6 +238,27 @@ function spoolFile(): Uint8Array {
 export const BYTES_PARSERS: Readonly<Record<string, BytesParser>> = {
   readHead: { seeds: [new Uint8Array(8)], parse: (bytes) => readHead(bytes) },
   readDatagram: { seeds: [Uint8Array.of(4, 0, 0, 0, 2, 0, 0, 0, 8, 1)], parse: readDatagram },
+  decodeMessage: {
+    seeds: DECODERS.map((_, index) => Uint8Array.of(index)),
+    parse: decodeMessage,
+  },
+  readSession: {
+    seeds: [
+      encodeFrame(
+        MessageId.Hello,
+        codec.encodeHello({
+          ...{ protocol: 2, software: "x", role: "agent", nonce: new Uint8Array(16) },
+        }),
+      ),
+      encodeFrame(MessageId.Ping, codec.encodePing({ seq: 1 })),
+      encodeFrame(MessageId.HelloProof, codec.encodeHelloProof({ mac: new Uint8Array(32) })),
+    ],
+    parse: readSession,
+  },
+  readNameQuestion: {
+    seeds: [Uint8Array.from(QUESTION)],
+    parse: (bytes) => readNameQuestion(bytes, dnsCodec),
+  },
   readPickKey: { seeds: bytesOf("key"), parse: readPickKey },
   readSpoolFile: { seeds: [spoolFile()], parse: readSpoolFile },
   decodeRouteCache: { seeds: [new Uint8Array(64)], parse: decodeRouteCache },
@@ -205,8 +281,9 @@ export const BYTES_PARSERS: Readonly<Record<string, BytesParser>> = {
  * Functions that look like parsers by their name and are none, or are tried elsewhere: why.
  */
 export const ELSEWHERE: Readonly<Record<string, string>> = {
+  readTemplateFile: "takes a path; what is wrong with the template becomes an error of ours",
+  readNatsSync: "whatever it throws, its caller says that the answer is none",
   readStoreUrl: "takes a path, whose file's content parseStoreUrl takes",
-  readNameQuestion: "export/nameserver/name_server_test.ts",
   readName: "fills from memory that the kernel wrote",
   readRelayFrame: "its caller has checked the length; relay/seed/relay_frame_test.ts",
   unpackRows: "numbers of our own between threads",
