@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -17,6 +17,9 @@ const FOLDER = `${ROOT}/api/conformance`;
 
 /** A build takes seconds; on a loaded machine many times that. */
 const BUILD_TIMEOUT_MS = 600_000;
+
+/** What compilers say is kept up to here; one that says more has failed. */
+const OUTPUT_BYTES_MAX = 16 * 2 ** 20;
 
 /** How one client did. */
 export interface ConformanceResult {
@@ -66,7 +69,7 @@ export async function checkClient(
   say: (line: string) => void = () => {},
 ): Promise<ConformanceResult> {
   const places = { root: ROOT, out };
-  if (command.build !== undefined) buildDriver(fillWords(command.build, places));
+  if (command.build !== undefined) await buildDriver(fillWords(command.build, places));
   const driver = await ClientDriver.start(fillWords(command.run, places));
   const player = new Player(driver, (options) => ConformanceAgent.open(options));
   const leftOut: string[] = [];
@@ -88,16 +91,19 @@ export async function checkClient(
   return { passed, leftOut, failed };
 }
 
-/** Runs the words of a build. @throws {Error} with what the compiler says. */
-export function buildDriver(argv: readonly string[]): void {
-  const { status, stdout, stderr, error } = spawnSync(argv[0], argv.slice(1), {
-    encoding: "utf8",
-    timeout: BUILD_TIMEOUT_MS,
+/**
+ * Runs the words of a build; others go on meanwhile, whose drivers' answers must not seem late.
+ *
+ * @throws {Error} with what the compiler says.
+ */
+export function buildDriver(argv: readonly string[]): Promise<void> {
+  const options = { timeout: BUILD_TIMEOUT_MS, maxBuffer: OUTPUT_BYTES_MAX };
+  return new Promise((resolve, reject) => {
+    execFile(argv[0], argv.slice(1), options, (error, stdout, stderr) => {
+      if (error === null) resolve();
+      else reject(new Error(`${argv.join(" ")} failed: ${error.message}${stdout}${stderr}`));
+    });
   });
-  if (status === 0) return;
-  throw new Error(
-    `${argv.join(" ")} failed: ${error?.message ?? ""}${stdout ?? ""}${stderr ?? ""}`,
-  );
 }
 
 const USAGE = `Usage: deno task conformance [CLIENT...] [--only TEXT] [--driver 'PROGRAM WORDS...']

@@ -63,7 +63,7 @@ test(
       // Rules of the original: everybody out means that callers are refused.
       await store.setModules([{ modId: -1 >>> 0, cmdId: 7, policy: '{"policy":"lars"}' }]);
       await store.close();
-      buildDriver([
+      await buildDriver([
         "make",
         "-s",
         "-C",
@@ -99,7 +99,7 @@ test(
   { timeout: TIMEOUT_MS },
   async () => {
     await withProcesses(async (processes) => {
-      buildDriver([
+      await buildDriver([
         "make",
         "-s",
         "-C",

@@ -126,7 +126,7 @@ for (const [folder, command] of readDrivers()) {
         const fleet = await startFleet(processes, url);
         await fleet.agent.kill9();
         const places = { root: PROJECT_ROOT, out: out.path };
-        if (command.build !== undefined) buildDriver(fillWords(command.build, places));
+        if (command.build !== undefined) await buildDriver(fillWords(command.build, places));
         const driver = await ClientDriver.start(fillWords(command.run, places));
         try {
           const port = await freePort();

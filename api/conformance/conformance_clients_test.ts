@@ -3,7 +3,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
+import { PROJECT_ROOT } from "../../tests/support/processes.ts";
+import { fillWords } from "./driver.ts";
 import {
+  buildDriver,
   checkClient,
   type ConformanceResult,
   readDrivers,
@@ -21,9 +24,24 @@ const drivers = [...readDrivers()].filter(([folder]) => folder !== "conformance"
 let results: ReadonlyMap<string, Promise<ConformanceResult>> | undefined;
 
 function startAll(): ReadonlyMap<string, Promise<ConformanceResult>> {
-  return new Map(drivers.map(([folder, command]) => {
-    const out = makeTempDir(`lars-conformance-${folder}-`);
-    const result = checkClient(command, out.path).finally(() => out.remove());
+  const folders = new Map(
+    drivers.map(([folder]) => [folder, makeTempDir(`lars-conformance-${folder}-`)]),
+  );
+  // One after the other, and before anybody plays: compilers take all there is of the machine.
+  let built: Promise<void> = Promise.resolve();
+  const builds = drivers.map(([folder, { build }]) => {
+    const out = folders.get(folder)?.path ?? "";
+    const words = build === undefined ? undefined : fillWords(build, { root: PROJECT_ROOT, out });
+    const own = built.then(() => words === undefined ? undefined : buildDriver(words));
+    built = own.catch(() => {}); // told in its test
+    return own;
+  });
+  return new Map(drivers.map(([folder, { build: _, ...command }], index) => {
+    const out = folders.get(folder);
+    const result = built
+      .then(() => builds[index])
+      .then(() => checkClient(command, out?.path ?? ""))
+      .finally(() => out?.remove());
     result.catch(() => {}); // told in its test
     return [folder, result];
   }));

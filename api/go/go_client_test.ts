@@ -29,7 +29,7 @@ test(
       const command = readDrivers().get("go");
       assert.ok(command?.build !== undefined);
       const places = { root: PROJECT_ROOT, out };
-      buildDriver(fillWords(command.build, places));
+      await buildDriver(fillWords(command.build, places));
       const dns = await FakeDns.start();
       const driver = await ClientDriver.start(fillWords(command.run, places));
       try {

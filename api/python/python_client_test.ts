@@ -3,7 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkClient, readDrivers, readExchanges } from "../../scripts/run_conformance.ts";
-import { CLIENT_TESTS_TIMEOUT_MS, runOwnTests } from "../../tests/support/client_tests.ts";
+import {
+  CLIENT_TESTS_TIMEOUT_MS,
+  leftOutByClient,
+  runOwnTests,
+} from "../../tests/support/client_tests.ts";
 
 test("the Python clients pass their own tests", { timeout: CLIENT_TESTS_TIMEOUT_MS }, () => {
   const printed = runOwnTests("python", ["python3", "-W", "error", "-m", "unittest"]);
@@ -18,6 +22,6 @@ test("the Python client for asyncio plays every exchange", async () => {
   const { passed, leftOut, failed } = await checkClient(command, "");
   assert.deepEqual(failed, []);
   // A loop does not survive a fork; a client does, and a test of its own shows that.
-  assert.deepEqual(leftOut, ["a fork: left out: no fork", "table: a fork: left out: no fork"]);
+  assert.deepEqual(leftOutByClient(leftOut).filter((text) => !text.endsWith("no fork")), []);
   assert.equal(passed, readExchanges().length - leftOut.length);
 });
