@@ -255,7 +255,15 @@ export class Broker {
     const { cpid, number, key, module } = request;
     const { modId, cmdId } = module;
     this.#wait(request, { modId, cmdId, cpid, number, key, ttlMs: 0, data });
+    // One may have come meanwhile, and has nothing else to do. Other relays may know no better.
+    if (hasOwnWorker(module.workers)) this.#feed(module);
     this.#dropEmpty(module);
+  }
+
+  /** Gives what waits for a module to workers that can take it. */
+  feed({ modId, cmdId }: ModuleKey): void {
+    const module = this.#modules.get(modId, cmdId);
+    if (module !== undefined) this.#feed(module);
   }
 
   /** Takes no further request; those under way go on. */

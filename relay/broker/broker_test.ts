@@ -441,6 +441,18 @@ test("a request that another relay had no worker for waits again, if its client 
   assert.deepEqual([sent, delivered, waiting], [3, 3, 0]);
 });
 
+test("a request that another relay gives back goes to a worker that came meanwhile", () => {
+  const { broker } = setUp();
+  const far = new TestWorker(broker, 1);
+  const original = new TestClient(broker, true);
+  original.ask({ text: "again" });
+  const near = new TestWorker(broker, 1);
+  const data = new TextEncoder().encode("again");
+  broker.giveBack(far.worker, far.tasks[0].task, RelayStatus.NoWorker, data);
+  assert.deepEqual(near.tasks.map((task) => text(task.data)), ["again"]);
+  assertBalanced(broker.requests.counts);
+});
+
 test("a request that a worker may have seen does not wait again", () => {
   const { broker } = setUp();
   const far = new TestWorker(broker, 1);

@@ -14,13 +14,16 @@ import type { PassEnd, RelayPeers } from "./relay_peers.ts";
 /** Requests that one other relay may have without an answer; further ones wait in their queue. */
 export const LINK_CREDIT = 1_000;
 
-/** A relay that had no worker for a request after all is given the next one after this. */
-const NO_WORKER_PAUSE_MS = 100;
+/** A relay that had no worker for a request after all, or stops, is given the next one after this. */
+const UNSEEN_PAUSE_MS = 100;
 
 /** How much longer than the client an answer of another relay is waited for, in milliseconds. */
 const GRACE_MS = 1_000;
 
 const NO_DATA = new Uint8Array(0);
+
+/** What links need of other relays. */
+type LinkPeers = Pick<RelayPeers, "pass" | "moduleChanged">;
 
 /** A relay that takes requests of this one. */
 class OutboundLink implements WorkerPort {
@@ -70,7 +73,7 @@ class InboundLink implements ClientPort {
 /** Requests that go to another relay, and those that come from one. */
 export class RequestLinks {
   readonly #broker: Broker;
-  readonly #peers: () => RelayPeers;
+  readonly #peers: () => LinkPeers;
   readonly #outbound = new Map<string, OutboundLink>();
   readonly #inbound = new Map<string, InboundLink>();
   /** Modules with workers that are here. */
@@ -78,9 +81,11 @@ export class RequestLinks {
   readonly #clock: Clock;
   /** Credit that is given back when the pause is over. */
   readonly #paused: BrokerWorker[] = [];
+  /** What waits for these is looked at again then: another relay may have a worker. */
+  readonly #pausedModules = new Map<ModuleId, ModuleKey>();
   #pause: Timer | undefined;
 
-  constructor(broker: Broker, clock: Clock, peers: () => RelayPeers) {
+  constructor(broker: Broker, clock: Clock, peers: () => LinkPeers) {
     this.#broker = broker;
     this.#clock = clock;
     this.#peers = peers;
@@ -159,7 +164,8 @@ export class RequestLinks {
       const isAnswer = status === RelayStatus.Ok || status === RelayStatus.Failed;
       if (isAnswer) this.#broker.reply(worker, task, status, answer);
       else this.#broker.giveBack(worker, task, statusOf(status), kept);
-      if (status === RelayStatus.NoWorker) this.#grantLater(worker);
+      const isUnseen = status === RelayStatus.NoWorker || status === RelayStatus.Stopping;
+      if (isUnseen) this.#grantLater(worker, { modId, cmdId });
       else this.#broker.grant(worker, 1);
     };
     // What comes from another relay goes to no third one, which might send it back.
@@ -179,11 +185,15 @@ export class RequestLinks {
   }
 
   /** What waits would come back at once, again and again, until the other relay's news is here. */
-  #grantLater(worker: BrokerWorker): void {
+  #grantLater(worker: BrokerWorker, module: ModuleKey): void {
     this.#paused.push(worker);
-    this.#pause ??= this.#clock.setTimer(NO_WORKER_PAUSE_MS, () => {
+    this.#pausedModules.set(moduleId(module.modId, module.cmdId), module);
+    this.#pause ??= this.#clock.setTimer(UNSEEN_PAUSE_MS, () => {
       this.#pause = undefined;
+      const modules = [...this.#pausedModules.values()];
+      this.#pausedModules.clear();
       for (const one of this.#paused.splice(0)) this.#broker.grant(one, 1);
+      for (const one of modules) this.#broker.feed(one);
     });
   }
 
