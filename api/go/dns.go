@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand"
 	"net"
-	"sync"
 	"time"
 )
 
@@ -32,8 +31,9 @@ const (
 type dnsRoutes struct {
 	servers []string
 	good    *lastGood
-	// mutex: one goroutine at a time asks.
-	mutex        sync.Mutex
+	// turn is full while a goroutine asks; what follows belongs to that one.
+	turn         chan struct{}
+	chance       *rand.Rand
 	asked        map[moduleID]time.Time
 	pauseEnd     time.Time
 	fresh, pause time.Duration
@@ -47,6 +47,8 @@ func newDNSRoutes(servers []string, good *lastGood) *dnsRoutes {
 	return &dnsRoutes{
 		servers: servers,
 		good:    good,
+		turn:    make(chan struct{}, 1),
+		chance:  rand.New(rand.NewSource(randomSeed())),
 		asked:   map[moduleID]time.Time{},
 		fresh:   dnsFresh,
 		pause:   dnsPause,
@@ -61,12 +63,10 @@ func (d *dnsRoutes) renew(
 	if d == nil || ctx.Err() != nil {
 		return
 	}
-	if !hasNodes {
-		d.mutex.Lock()
-	} else if !d.mutex.TryLock() {
+	if !d.begin(ctx, hasNodes) {
 		return
 	}
-	defer d.mutex.Unlock()
+	defer func() { <-d.turn }()
 	now := time.Now()
 	if now.Before(d.pauseEnd) || now.Sub(d.asked[module]) < d.fresh {
 		return
@@ -74,7 +74,10 @@ func (d *dnsRoutes) renew(
 	hosts, err := d.ask(ctx, module, now.Add(wait))
 	now = time.Now()
 	if err != nil {
-		d.pauseEnd = now.Add(d.pause)
+		// That the caller did not wait for it says nothing about dns.
+		if ctx.Err() == nil {
+			d.pauseEnd = now.Add(d.pause)
+		}
 		return
 	}
 	if len(d.asked) >= dnsModulesMax {
@@ -84,15 +87,33 @@ func (d *dnsRoutes) renew(
 	// That there are none takes nothing away, as from an agent.
 	if len(hosts) > 0 {
 		// There is room for some; each client has others.
-		rand.Shuffle(len(hosts), func(a, b int) { hosts[a], hosts[b] = hosts[b], hosts[a] })
+		d.chance.Shuffle(len(hosts), func(a, b int) { hosts[a], hosts[b] = hosts[b], hosts[a] })
 		d.good.replace(module, hosts, now)
+	}
+}
+
+// begin is true when it is this goroutine's turn to ask.
+func (d *dnsRoutes) begin(ctx context.Context, hasNodes bool) bool {
+	if hasNodes {
+		select {
+		case d.turn <- struct{}{}:
+			return true
+		default:
+			return false
+		}
+	}
+	select {
+	case d.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
 // ask asks the servers one after the other, begun by chance; each has its share of the time.
 func (d *dnsRoutes) ask(ctx context.Context, module moduleID, end time.Time) ([]Host, error) {
 	var fault error
-	order := rand.Perm(len(d.servers))
+	order := d.chance.Perm(len(d.servers))
 	for tried, index := range order {
 		left := time.Until(end) / time.Duration(len(order)-tried)
 		hosts, err := askDNS(ctx, d.servers[index], module, time.Now().Add(left))
@@ -117,6 +138,16 @@ func askDNS(
 	if err := conn.SetDeadline(end); err != nil {
 		return nil, err
 	}
+	answered := make(chan struct{})
+	defer close(answered)
+	go func() {
+		select {
+		case <-ctx.Done():
+			// Ends what is read or written now.
+			_ = conn.SetDeadline(time.Unix(1, 0))
+		case <-answered:
+		}
+	}()
 	request := appendInt32(newBody(), 1, module.modID)
 	request = frame(idDNSRouteRequest, appendInt32(request, 2, module.cmdID))
 	if _, err := conn.Write(request); err != nil {

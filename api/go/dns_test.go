@@ -5,7 +5,9 @@ package lars
 import (
 	"context"
 	"errors"
+	"math/rand"
 	"net"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -154,6 +156,39 @@ func TestWhereNoDNSAnswersItIsLeftAloneForAWhile(t *testing.T) {
 	client.dns.pauseEnd = time.Time{}
 	if _, err := client.GetHost(ended, 1, 2); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestDNSIsWaitedForNoLongerThanTheCallerWants(t *testing.T) {
+	module := moduleID{1, 2}
+	ctx, cancel := context.WithCancel(context.Background())
+	end := make(chan struct{})
+	defer close(end)
+	server, asked := startDNS(t, func([]byte) []byte {
+		cancel()
+		<-end
+		return nil
+	})
+	dns := newDNSRoutes([]string{server}, newLastGood(time.Hour))
+	dns.renew(ctx, module, false, time.Hour)
+	if asked.Load() != 1 || !dns.pauseEnd.IsZero() {
+		t.Errorf("%d questions, a pause until %v", asked.Load(), dns.pauseEnd)
+	}
+	// Nor is the end of somebody else's question.
+	dns.turn <- struct{}{}
+	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	dns.renew(ctx, module, false, time.Hour)
+}
+
+func TestEachClientAsksDNSInAnOrderOfItsOwn(t *testing.T) {
+	order := func() []int {
+		// As each program of an older Go begins.
+		rand.Seed(1)
+		return newDNSRoutes([]string{"a:1"}, newLastGood(time.Hour)).chance.Perm(64)
+	}
+	if one, other := order(), order(); reflect.DeepEqual(one, other) {
+		t.Errorf("%v twice", one)
 	}
 }
 
