@@ -69,7 +69,8 @@ export class Rules implements AgentWatch {
     const text = textOf(agent, modId);
     if (text === undefined) return;
     const known = this.#world.database.known(modId);
-    const from = this.#places.get(placeOf(agent, modId)) ?? 0;
+    const place = this.#places.get(placeOf(agent, modId));
+    const from = place ?? 0;
     const at = known.findIndex((one, index) => index >= from && one.text === text);
     if (at < 0) {
       const before = known.findLastIndex((one) => one.text === text);
@@ -79,7 +80,10 @@ export class Rules implements AgentWatch {
       return this.#broken(`${agent.name} took ${what} of module ${modId}: ${text}`);
     }
     this.#places.set(placeOf(agent, modId), at);
-    if (known[at].onCount === 0) this.#broken(`${agent.name} took an empty route of ${modId}`);
+    // Who knows no other has none to keep.
+    if (known[at].onCount === 0 && place !== undefined) {
+      this.#broken(`${agent.name} took an empty route of ${modId}`);
+    }
   }
 
   onPick(agent: AgentProcess, modId: number, node: { ip: number; port: number } | number): void {
