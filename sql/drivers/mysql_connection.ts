@@ -243,9 +243,13 @@ export class MysqlConnection {
     // Strict, so that nothing is clipped unseen; without NO_BACKSLASH_ESCAPES and ANSI_QUOTES,
     // which would undo the escaping of bound text.
     const lockTimeoutS = Math.max(1, Math.floor(this.queryTimeoutMs / 2000));
+    // Who was cut off in a transaction is rolled back before others give up to wait for its locks. MySQL
+    // has no such setting, and takes it for a comment.
+    const idleTimeoutS = Math.max(1, lockTimeoutS - 1);
     await this.query({
       sql: "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', " +
-        `autocommit = 1, innodb_lock_wait_timeout = ${lockTimeoutS}`,
+        `autocommit = 1, innodb_lock_wait_timeout = ${lockTimeoutS} ` +
+        `/*M!100300 , idle_transaction_timeout = ${idleTimeoutS} */`,
     }, timeoutMs);
     await this.query({ sql: "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ" }, timeoutMs);
   }

@@ -7,6 +7,7 @@ import { test, type TestContext } from "node:test";
 import { inspect } from "node:util";
 import { StoreError } from "../../reactor/errors.ts";
 import { silentLogger } from "../../reactor/log.ts";
+import { seededRng } from "../../reactor/time/rng.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { assertInTime } from "../../tests/support/in_time.ts";
 import {
@@ -17,10 +18,12 @@ import {
   withPrivateMariaDb,
   withTestDatabase,
 } from "../../tests/support/mariadb.ts";
+import { NoisyStreams } from "../../tests/support/noisy_paths.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import { MysqlDriver } from "./mysql_store.ts";
 import { openStore } from "../open_store.ts";
+import type { LeaseEdits } from "../leases/lease_store.ts";
 import { rowsScript } from "./sql_script.ts";
 import { withStore } from "../testing/store_conformance.ts";
 import { parseStoreUrl } from "./store_url.ts";
@@ -355,3 +358,42 @@ test("mysql store reads back a change whose COMMIT was not answered", SLOW, asyn
     );
   });
 });
+
+test(
+  "a writer that is cut off in a transaction does not hold up the others for long",
+  SLOW,
+  async (t) => {
+    await withServer(t, async (server, url) => {
+      const path = await NoisyStreams.open(server.port, seededRng(1));
+      const cutOff = url.replace(`:${server.port}`, `:${path.port}`);
+      const options = { queryTimeoutMs: 4_000, connectTimeoutMs: 1_000 };
+      try {
+        await withStore(url, async (store) => {
+          await store.migrate();
+          await withStore(cutOff, async (lost) => {
+            const isCut = Promise.withResolvers<void>();
+            const changed = lost.leases.change({
+              nodes: [NODE],
+              decide(): LeaseEdits {
+                path.cut("both");
+                isCut.resolve();
+                return {
+                  routes: [{ op: "add", ...NODE }],
+                  ...{ leases: [], modules: [], audit: undefined },
+                };
+              },
+            });
+            const failed = failsTransient(changed);
+            await isCut.promise;
+            // This one waits for two seconds; that one is rolled back after one, and ends itself after four.
+            const edited = await store.editRoutes([{ op: "add", ...NODE }]);
+            assert.equal(edited.changed.length, 1);
+            await failed;
+          }, options);
+        }, options);
+      } finally {
+        await path.close();
+      }
+    });
+  },
+);
