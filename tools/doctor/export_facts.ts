@@ -51,7 +51,9 @@ export async function exportFaults(settings: ExportConfig): Promise<ExportFault[
   ]);
   faults.push(...ports, ...haproxy);
   for (const { address, reason } of dns) {
-    faults.push({ key: "export_dns_away", seen: `[dnsserver] ${address}: ${reason}` });
+    // Most reasons name it.
+    const seen = reason.startsWith(address) ? reason : `${address}: ${reason}`;
+    faults.push({ key: "export_dns_away", seen: `[dnsserver] ${seen}` });
   }
   return faults;
 }
