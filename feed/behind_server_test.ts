@@ -109,6 +109,22 @@ test("agents look in their own zone alone, and from another one in any", LONG, a
   await world.end();
 });
 
+test("a search in vain does not end the looks for a better server", LONG, async () => {
+  const world = await threeServers();
+  const before = world.spread();
+  world.network.set("10.0.0.1", "frozen");
+  setBehind(world, ["10.0.0.2", "10.0.0.3"]);
+  // A search that meets the silent one takes seconds: looks fall due meanwhile.
+  await world.advance(120_000);
+  assert.equal(world.spread()["10.0.0.1"], undefined);
+  setBehind(world, []);
+  await world.advance(10_000);
+  world.network.set("10.0.0.1", "up");
+  await world.advance(120_000);
+  assert.deepEqual(world.spread(), before);
+  await world.end();
+});
+
 test(
   "a server that is behind now and then does not send its agents back and forth",
   LONG,

@@ -349,9 +349,15 @@ export class ChosenLink implements Link {
 
   async #try(choose: () => readonly ServerAddress[], count: ChangeCount): Promise<void> {
     if (this.#hasNames) await this.#resolve();
-    if (this.#closed || this.#candidate !== undefined || !this.ready) return;
+    if (this.#closed || !this.ready) return;
+    if (this.#candidate !== undefined) {
+      // One that is not behind is looked for meanwhile: when that fails nobody else plans the next look.
+      if (count === "returns") this.#plan(false);
+      return;
+    }
     const servers = choose();
     if (servers.length > 0) this.#connect(servers, count);
+    else if (count === "fresher") this.#behind.searchedInVain();
   }
 
   #connect(servers: readonly ServerAddress[], count: ChangeCount): void {
