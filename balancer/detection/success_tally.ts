@@ -14,7 +14,10 @@ import { shortTotal, TIME_WEIGHT_CALLS, timesSampled } from "./node_statistics.t
 /** Returned by {@linkcode SuccessTally.find} for a node that has no row. */
 export const NO_PLACE = -1;
 
-/** Nodes with a row, 64 bytes and at most as much to spare for each; calls of others are told at once. */
+/**
+ * Nodes with a row of 64 bytes; calls of others are told at once. At least half of the rows are free, so
+ * that all of them take 8 MB, and 16 MB at most where nodes come and go.
+ */
 export const TALLY_NODES_MAX = 1 << 16;
 
 /** When there are so many rows all are given up, at most this often. Milliseconds. */
@@ -378,6 +381,8 @@ export class SuccessTally {
     this.#foldRow(place);
     const row = place << ROW_SHIFT;
     this.#words[row + STATE] = (this.#words[row + STATE] & IS_LISTED) | IS_GONE;
+    // A caller may name the very number as a port that says that the node is gone.
+    this.#doubles[(row >> 1) + UNTIL_MS] = -Infinity;
     this.#hosts[place] = undefined;
     this.#liveCount--;
   }

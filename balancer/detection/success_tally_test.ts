@@ -55,6 +55,24 @@ class Module implements TallyOwner {
 const placeOf = (tally: SuccessTally, { modId }: Module, { ip, port }: Host): number =>
   tally.find(modId, 1, ip, port);
 
+test("the row of a node that is gone counts nothing, whatever port a caller names", () => {
+  // So many that some searches for such a port meet the row of the node of the same address.
+  for (let modId = 1; modId <= 200; modId++) {
+    const tally = new SuccessTally();
+    const module = new Module(modId);
+    const hosts = Array.from({ length: 30 }, (_, number) => module.add(number));
+    for (const host of hosts) tally.renew(module, host, 0);
+    for (const host of hosts) tally.forget(module, host);
+    for (const { ip } of hosts) {
+      for (let bit = 15; bit < 31; bit++) {
+        const place = tally.find(modId, 1, ip, 2 ** bit);
+        assert.ok(place === NO_PLACE || !tally.add(place, 1, 2, 1, 1, false), `port 2^${bit}`);
+      }
+    }
+    assert.equal(tally.isWaiting, false);
+  }
+});
+
 test("each call is told once, while nodes and modules come and go and rows are set out anew", () => {
   for (const nodesMax of [40, 5000]) {
     const tally = new SuccessTally(nodesMax);
