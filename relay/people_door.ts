@@ -143,6 +143,10 @@ export class PeopleDoor<P extends RelayPeer> {
       const opening = await mailRoom.open(name, join);
       if (!isHere()) return;
       joined(peer, sid, RelayStatus.Ok, opening);
+      // Another mailbox than this one is not the one it knows, if it comes to that.
+      const { epoch, after } = opening;
+      const again = { ...join, epoch, after };
+      person.openAgain = () => void this.#openMail(mailRoom, peer, person, again, false);
       mailRoom.begin(name, person, opening.after);
     } catch (error) {
       if (!isAgain) log.warn("Mailbox could not be opened", { name, error: messageOf(error) });

@@ -11,7 +11,9 @@ import { RawPeer } from "../reactor/testing/raw_peer.ts";
 import { openStore } from "../sql/open_store.ts";
 import { makeTempDir } from "../tests/support/temp_dir.ts";
 import { until } from "../tests/support/until.ts";
+import { LogMailStore } from "./cluster/log_mail_store.ts";
 import { MailRoom } from "./people/mail_room.ts";
+import { FakeLog } from "./testing/fake_log.ts";
 import { type TestRelay, withRelay } from "./testing/test_relay.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -51,17 +53,18 @@ class TestPerson {
   }
 }
 
+const LIMITS = {
+  ...{ messagesMax: 1000, bytesMax: 10_000_000 },
+  ...{ totalMessagesMax: 5000, totalBytesMax: 100_000_000 },
+};
+
 async function withMail(fn: (relay: TestRelay) => Promise<void>): Promise<void> {
   const directory = makeTempDir("lars-relay-");
   const store = await openStore(`sqlite:${join(directory.path, "mail.db")}`);
   await store.migrate();
-  const limits = {
-    ...{ messagesMax: 1000, bytesMax: 10_000_000 },
-    ...{ totalMessagesMax: 5000, totalBytesMax: 100_000_000 },
-  };
   const mailRoom = new MailRoom({
     ...{ store: store.mail, clock: systemClock, rng: systemRng, log: silentLogger },
-    ...{ limits, idWindowMs: 3_600_000 },
+    ...{ limits: LIMITS, idWindowMs: 3_600_000 },
   });
   mailRoom.start();
   try {
@@ -166,6 +169,36 @@ test("relay: messages for a client that is away wait on disk, and come once and 
     assert.equal(relay.stats().mail_refused_repeated, 1);
     for (const { client } of [ann, second]) await client.close();
   }));
+
+test("relay: whoever is here is told that what kept its mailbox was made anew", async () => {
+  const log = new FakeLog(systemClock);
+  const store = new LogMailStore({
+    ...{ log: log.connect(), clock: systemClock, logger: silentLogger, relay: "r" },
+  });
+  void store.start();
+  const mailRoom = new MailRoom({
+    ...{ store, changes: store, limits: LIMITS, idWindowMs: 3_600_000 },
+    ...{ clock: systemClock, rng: systemRng, log: silentLogger },
+  });
+  mailRoom.start();
+  try {
+    await withRelay({ mailRoom }, async (relay) => {
+      const bob = await new TestPerson(relay, "bob", { mail: true }).here();
+      for (const life of [2, 3]) {
+        log.renew();
+        log.pump();
+        await until(() => bob.welcomes.length === life);
+      }
+      assert.deepEqual(bob.welcomes.map(({ recovered }) => recovered), [true, false, false]);
+      await bob.client.send("bob", bytes("more"), { stored: true });
+      await until(() => bob.letters.length === 1);
+      await bob.client.close();
+    });
+  } finally {
+    await mailRoom.close();
+    store.close();
+  }
+});
 
 test("relay: a message whose handler failed comes again, before those behind it", () =>
   withMail(async (relay) => {
