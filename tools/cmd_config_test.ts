@@ -68,6 +68,9 @@ test("lars config example writes files, and none over another", async () => {
       isFile.stderr,
       /Folder etc\/lars\.conf cannot be made: a file of that name is there/,
     );
+    const isBelowFile = await example("--out", "etc/lars.conf/inner");
+    assert.equal(isBelowFile.code, 1);
+    assert.match(isBelowFile.stderr, /Folder etc\/lars\.conf\/inner cannot be made: ENOTDIR/);
     assert.match((await example()).stdout, /^# ==== lars\.conf ====$/m);
   });
 });

@@ -1,6 +1,6 @@
 // Shell. Files that a command writes: whole or not at all; and the folders for them.
 
-import { mkdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { realpath, stat, writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { messageOf } from "../reactor/errors.ts";
@@ -35,9 +35,7 @@ export function makeFolder(path: string): void {
   try {
     mkdirSync(path, { recursive: true });
   } catch (error) {
-    const reason = statSync(path, { throwIfNoEntry: false }) === undefined
-      ? messageOf(error)
-      : "a file of that name is there";
+    const reason = existsSync(path) ? "a file of that name is there" : messageOf(error);
     throw new CommandError(`Folder ${path} cannot be made: ${reason}`, { cause: error });
   }
 }
