@@ -100,7 +100,7 @@ export class FileExport {
     } catch (error) {
       this.#counts.failures++;
       this.#fault = messageOf(error);
-      const held = this.#limiter.admit(this.#fault);
+      const held = this.#limiter.admit(kindOfFault(this.#fault));
       if (held !== undefined) {
         log.error(`File of ${name} is not written, the one before stays`, {
           reason: this.#fault,
@@ -110,4 +110,9 @@ export class FileExport {
       this.#installing.due(RETRY_MS);
     }
   }
+}
+
+/** Programs write the time and their process beside a fault, which does not make it another one. */
+function kindOfFault(fault: string): string {
+  return fault.replace(/\d+/g, "");
 }

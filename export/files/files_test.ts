@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import protobuf from "protobufjs";
+import { messageOf } from "../../reactor/errors.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { LogList } from "../../tests/support/log_list.ts";
@@ -61,7 +62,9 @@ test("nginx itself takes what is written, and checkNginxFile() says what it refu
     writeFileSync(path, renderNginx(upstreams, "h"));
     await checkNginxFile(NGINX ?? "", path, systemClock);
     writeFileSync(path, "upstream x {\n}\n");
-    await assert.rejects(checkNginxFile(NGINX ?? "", path, systemClock), /ended with 1/);
+    const fault = await checkNginxFile(NGINX ?? "", path, systemClock).catch(messageOf) ?? "";
+    assert.match(fault, /-c nginx\.conf ended with 1: .*lars\.conf/s);
+    assert.doesNotMatch(fault, /lars-nginx-/, "the folder is gone by then, and another each time");
   });
 });
 
@@ -195,6 +198,38 @@ test("a file is written soon when a node has to go, seldom otherwise, again when
     nginx_installs: 4,
     nginx_failures: 1,
   }]);
+  await files.stop();
+});
+
+test("the same fault is said once a minute, whatever time and process a program writes with it", async () => {
+  const clock = new ManualClock();
+  const log = new LogList();
+  let reason = "port";
+  const files = new FileExport({
+    ...{ name: "nginx", intervalMs: 0, clock, log },
+    modules: () => [module(node(1))],
+    render: () => "text",
+    install: () => {
+      const [atMs, pid] = [clock.nowMs(), 100 + clock.nowMs()];
+      return Promise.reject(new Error(`12:00:${atMs} [emerg] ${pid}#${pid}: invalid ${reason}`));
+    },
+  });
+  const wait = async (ms: number): Promise<void> => {
+    for (let i = 0; i < ms; i += 100) {
+      clock.advance(100);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  files.changed();
+  await wait(50_000);
+  assert.ok((files.stats.nginx_failures ?? 0) > 5);
+  assert.equal(log.lines.length, 1, log.lines.join("\n"));
+  reason = "weight";
+  await wait(6_000);
+  assert.equal(log.count("invalid weight"), 1, "another fault is said at once");
+  reason = "port";
+  await wait(20_000);
+  assert.equal(log.count("invalid port"), 2);
   await files.stop();
 });
 

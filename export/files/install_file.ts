@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { runBounded } from "../../daemon/run_bounded.ts";
+import { messageOf } from "../../reactor/errors.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
 
 /** Time a command may take. */
@@ -71,6 +72,9 @@ export async function checkNginxFile(nginx: string, path: string, clock: Clock):
     const own = `error_log stderr;\npid ${folder}/nginx.pid;\nevents {}\n`;
     writeFileSync(config, `${own}http {\n  access_log off;\n  include ${path};\n}\n`);
     await runCommand([nginx, "-t", "-q", "-c", config], clock);
+  } catch (error) {
+    // The folder is gone when this is read, and has another name each time.
+    throw new Error(messageOf(error).replaceAll(`${folder}/`, ""), { cause: error });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
