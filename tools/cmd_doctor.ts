@@ -39,7 +39,8 @@ export function addTo(parent: Command, context: CommandContext): void {
     .description(
       "Look for what is wrong: database and schema, clocks, services and their versions, secrets, " +
         "agents and their routes, the agent of this host and its shared table, limits, disk, and " +
-        "configuration files, of exports with all that they name. Each finding comes with what to do. Exit code 1 when something is bad.",
+        "configuration files, of exports with all that they name. Each finding comes with what to " +
+        "do. Exit code 1 when something is bad.",
     )
     .addOption(agentOption("first port of the agent of this host"))
     .option(

@@ -244,7 +244,8 @@ function hostFindings({ host, configs }: DoctorFacts): Symptom[] {
       );
     }
     if (isOpen) found.push(note("config", "open_everywhere", path));
-    if (problems.length + readable.length === 0 && !isOpen) found.push(ok("config", path));
+    const isRefused = problems.length > 0 || exports?.some(({ key }) => key === "config_wrong");
+    if (!isRefused && readable.length === 0 && !isOpen) found.push(ok("config", path));
     for (const { key, seen } of exports ?? []) {
       found.push(bad("export", key, `${seen}, of ${path}`));
     }

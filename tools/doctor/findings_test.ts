@@ -181,6 +181,14 @@ test("findingsOf() says of an export that all it names is there", () => {
   ]);
 });
 
+test("findingsOf() does not call a configuration well with which an export would not start", () => {
+  const exports = [{ key: "config_wrong", seen: "Nothing is exported" }] as const;
+  const found = findingsOf(config({ exports })).filter(({ seen }) => seen.includes("agent.conf"));
+  assert.deepEqual(found.map(({ level, seen }) => [level, seen]), [
+    ["bad", "Nothing is exported, of agent.conf"],
+  ]);
+});
+
 test("a small disk is nearly full at its share, a large one at its bytes", () => {
   const level = (freeBytes: number, bytes: number): string | undefined =>
     findingsOf(host({ disk: { path: "d", freeBytes, bytes } }))

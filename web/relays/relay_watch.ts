@@ -37,7 +37,7 @@ const RATE_S_MAX = 10;
 const FRESH_MS = 900;
 
 /** Relays are asked for rules of alerts this often at most, in milliseconds. */
-export const RELAY_LOOK_MS = 5_000;
+const RELAY_LOOK_MS = 5_000;
 
 /** What a {@linkcode RelayWatch} is given. */
 export interface RelayWatchOptions extends Omit<RelayAdminOptions, "address"> {
