@@ -84,6 +84,7 @@ export class RequestLinks {
   /** What waits for these is looked at again then: another relay may have a worker. */
   readonly #pausedModules = new Map<ModuleId, ModuleKey>();
   #pause: Timer | undefined;
+  #closed = false;
 
   constructor(broker: Broker, clock: Clock, peers: () => LinkPeers) {
     this.#broker = broker;
@@ -93,6 +94,7 @@ export class RequestLinks {
 
   /** Nothing is due any more. Harmless when repeated. */
   close(): void {
+    this.#closed = true;
     this.#pause?.cancel();
   }
 
@@ -186,6 +188,7 @@ export class RequestLinks {
 
   /** What waits would come back at once, again and again, until the other relay's news is here. */
   #grantLater(worker: BrokerWorker, module: ModuleKey): void {
+    if (this.#closed) return;
     this.#paused.push(worker);
     this.#pausedModules.set(moduleId(module.modId, module.cmdId), module);
     this.#pause ??= this.#clock.setTimer(UNSEEN_PAUSE_MS, () => {

@@ -74,3 +74,13 @@ test("what one relay gives back goes to another that has workers by the end of t
   assert.deepEqual(passed.map(({ to }) => to), ["r1", "r2"]);
   assert.equal(broker.requests.counts.waiting, 0);
 });
+
+test("once links are closed nothing is due, whatever is given back then", () => {
+  const { clock, links, passed, ask, serve } = setUp();
+  serve("r1");
+  ask();
+  links.close();
+  passed[0].end(ended(RelayStatus.Stopping));
+  clock.advance(1000);
+  assert.equal(passed.length, 1);
+});
