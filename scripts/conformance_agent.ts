@@ -35,7 +35,7 @@ export class ConformanceAgent implements PlayedAgent {
   #agent: RunningService | undefined;
   #port = 0;
   readonly #options: RealAgentOptions;
-  /** Of its secret. */
+  /** Where its secret is. */
   readonly #folder: string;
   /** Records are not seen here: what the agent makes of them is. */
   readonly runCount = 0;
@@ -52,7 +52,7 @@ export class ConformanceAgent implements PlayedAgent {
     this.#folder = folder;
   }
 
-  /** Starts all three. */
+  /** Starts all three; an agent that cannot start leaves nothing behind. */
   static async open(options: RealAgentOptions): Promise<ConformanceAgent> {
     const { routes, place } = options;
     const folder = await mkdtemp(join(tmpdir(), "lars-secret-"));
@@ -63,12 +63,17 @@ export class ConformanceAgent implements PlayedAgent {
     const upstream = place === undefined ? {} : { token: new TextEncoder().encode(place.secret) };
     const dns = await FakeDns.start(upstream);
     const agent = new ConformanceAgent(dns, await FakeReporter.start(upstream), options, folder);
-    for (const [module, nodes] of Object.entries(routes)) {
-      agent.#dns.routes.set(module, nodes.map(hostOf));
+    try {
+      for (const [module, nodes] of Object.entries(routes)) {
+        agent.#dns.routes.set(module, nodes.map(hostOf));
+      }
+      await agent.#startFirst();
+      const { tablePath } = options;
+      if (tablePath !== undefined) await waitForFile(tablePath);
+    } catch (error) {
+      await agent.close();
+      throw error;
     }
-    await agent.#startFirst();
-    const { tablePath } = options;
-    if (tablePath !== undefined) await waitForFile(tablePath);
     return agent;
   }
 
