@@ -258,8 +258,11 @@ export class ReportSender {
 
   /** What need not wait is not put among what waits; false: it has to wait. */
   #sendAtOnce(report: TimedReport): boolean {
+    const { results, refused } = report;
+    // Only what the agent itself counts: it would take a number, and a place among what is kept.
+    const isEmpty = results.length === 0 && refused === undefined;
     const isFirst = this.#pending.nodeCount === 0 && this.#takes;
-    if (!isFirst || report.results.length > RESULTS_PER_FRAME_MAX) return false;
+    if (isEmpty || !isFirst || results.length > RESULTS_PER_FRAME_MAX) return false;
     if (this.#way === "plain") {
       if (!this.#send(report)) return false;
       this.#remember(report);

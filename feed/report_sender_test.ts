@@ -193,6 +193,20 @@ test("ReportSender keeps what it sent until it is stored, however long that take
     await until(() => client.stats.resultsUnconfirmed === 0, { what: "all is stored" });
   }, REPORTER_HELLO_MS));
 
+test("ReportSender sends nothing of a module that has nothing to tell a reporter", () =>
+  withLab(async ({ client, first }) => {
+    first.tells = true;
+    client.link.start();
+    await until(() => first.sessions.length === 1, { what: "the session" });
+    first.tellStored(0);
+    client.add([report(1, 1)]);
+    await until(() => first.reports.length === 1, { what: "a report" });
+    client.add([{ modId: 2, cmdId: 1, results: [], counts: [1] }, report(3, 1)]);
+    await until(() => first.reports.length >= 2, { what: "the next report" });
+    assert.deepEqual(first.reports.map(({ seq, modId }) => [seq, modId]), [[1, 1], [2, 3]]);
+    assert.equal(client.stats.resultsUnconfirmed, 2);
+  }));
+
 test("ReportSender gathers what comes while too much is not stored, and loses no call", () =>
   withLab(async ({ client, first }) => {
     first.tells = true;
