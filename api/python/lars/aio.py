@@ -22,7 +22,7 @@ from typing import (
 from collections import deque
 
 from . import _options as options
-from ._batch import BATCH_MS
+from ._batch import BATCH_MS, Batch
 from ._call import Attempt
 from ._effects import Ask, Effect, Latch, Run, Sleep, Wait
 from ._errors import (
@@ -327,6 +327,23 @@ async def _run_attempt(effect: Run) -> Any:
     raise TimeoutError(f"No outcome of the call in {waited_ms:.0f} ms; the last node was {node}", waited_ms)
 
 
+class _Flush:
+    """Sends what waits, when a loop calls it; one that ends first leaves that to the next outcome."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch: Optional[Batch] = batch
+
+    def __call__(self) -> None:
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.flush()
+
+    def __del__(self) -> None:
+        # No more than this: whoever lets go of it may have the lock of the batch.
+        if self._batch is not None:
+            self._batch.timed.clear()
+
+
 class AsyncClient(Reports):
     """:class:`lars.Client` for asyncio: the same methods, to be awaited; ``report`` is not.
 
@@ -467,7 +484,8 @@ class AsyncClient(Reports):
     def _flush_soon(self) -> None:
         """A first outcome waits."""
         try:
-            asyncio.get_running_loop().call_later(BATCH_MS / 1000, self._batch.flush)
+            loop = asyncio.get_running_loop()
+            loop.call_later(BATCH_MS / 1000, _Flush(self._batch))
         except RuntimeError:
             self._batch.flush()  # reported from outside of a loop
 

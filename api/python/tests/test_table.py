@@ -496,6 +496,26 @@ class Batches(TableCase):
         asyncio.run(main())
         self.assertEqual(len(self.agent.of(_wire.GET_HOST_REQUEST)), 0)
 
+    def test_what_waits_when_a_loop_ends_leaves_with_the_next_one(self) -> None:
+        self.file().write()
+        client = lars.AsyncClient(
+            port=self.agent.ports, shared_table=self.path, deadline_ms=PATIENT_MS
+        )
+
+        async def use(outcomes: int) -> None:
+            host = await client.get_host(1, 1)
+            client.report(1, 1, host.ip, host.port, 0, 1)
+            end_s = time.monotonic() + PATIENT_MS / 1000
+            while len(outcomes_of(self.agent)) < outcomes and time.monotonic() < end_s:
+                await asyncio.sleep(0.005)
+
+        try:
+            asyncio.run(use(0))
+            asyncio.run(use(2))
+            self.assertEqual(len(outcomes_of(self.agent)), 2)
+        finally:
+            asyncio.run(client.close())
+
 
 if __name__ == "__main__":
     unittest.main()
