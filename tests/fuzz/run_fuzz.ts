@@ -1,6 +1,6 @@
 // Shell. `deno task fuzz`: every parser, with inputs that its own coverage chooses, for as long as wanted.
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
@@ -65,7 +65,11 @@ async function markedTargets(): Promise<
   writeFileSync(path, marked.code);
   const coverage = new CoverageMap(marked.markCount);
   Object.assign(globalThis, { [MARK_NAME]: coverage.mark });
-  return { program: await import(pathToFileURL(path).href) as Program, coverage, marked };
+  try {
+    return { program: await import(pathToFileURL(path).href) as Program, coverage, marked };
+  } finally {
+    rmSync(path);
+  }
 }
 
 function chosen(targets: readonly FuzzTarget[], only: string | undefined): readonly FuzzTarget[] {

@@ -42,6 +42,11 @@ export interface TargetFuzzerOptions {
   onRun?(units: Units): void;
 }
 
+/** Numbers and names of the input make no other fault of it. */
+function kindOf(fault: string): string {
+  return fault.replace(/["'`].*["'`]|\d+/g, "_");
+}
+
 /** Goes on where it stopped. */
 export class TargetFuzzer {
   readonly #options: TargetFuzzerOptions;
@@ -166,8 +171,7 @@ export class TargetFuzzer {
   }
 
   #note(units: Units, fault: string): void {
-    // Numbers and names of the input make no other fault of it.
-    const kind = fault.replace(/["'`].*["'`]|\d+/g, "_");
+    const kind = kindOf(fault);
     if (this.found.has(kind)) return;
     this.#keep(fault, this.#shorter(units, kind), kind);
     this.#run(units);
@@ -185,7 +189,7 @@ export class TargetFuzzer {
       for (let at = 0; at < best.length && tries < SHORTEN_TRIES_MAX;) {
         const less = best.toSpliced(at, size);
         tries++;
-        if (this.#run(less)?.replace(/["'`].*["'`]|\d+/g, "_") === kind) best = less;
+        if (kindOf(this.#run(less) ?? "") === kind) best = less;
         else at += size;
       }
     }
