@@ -189,7 +189,7 @@ func (c *Client) standIn(
 		if o.namedDeadline {
 			wait = o.deadline
 		}
-		c.dns.renew(ctx, module, c.lastGood.knows(module), wait)
+		c.dns.renew(ctx, module, c.lastGood.knows(module, time.Now()), wait)
 		if host, ok := c.lastGood.next(module, time.Now()); ok {
 			c.counters.stale.Add(1)
 			return HostAnswer{RetCode: Success, Host: host.asStale(), Err: err}

@@ -181,6 +181,20 @@ func TestDNSIsWaitedForNoLongerThanTheCallerWants(t *testing.T) {
 	dns.renew(ctx, module, false, time.Hour)
 }
 
+func TestNodesThatAreTooOldDoNotStandIn(t *testing.T) {
+	module, now := moduleID{1, 2}, time.Now()
+	good := newLastGood(time.Minute)
+	good.replace(module, []Host{{bits: 1 | 80<<32}, {bits: 1 | 80<<32}, {bits: 2 | 80<<32}}, now)
+	if one := good.modules[module]; len(one.hosts) != 2 {
+		t.Errorf("%d nodes of 2", len(one.hosts))
+	}
+	for after, want := range map[time.Duration]bool{0: true, time.Minute: true, 61 * time.Second: false} {
+		if good.knows(module, now.Add(after)) != want {
+			t.Errorf("after %v it must be %v", after, want)
+		}
+	}
+}
+
 func TestEachClientAsksDNSInAnOrderOfItsOwn(t *testing.T) {
 	order := func() []int {
 		// As each program of an older Go begins.

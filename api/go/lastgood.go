@@ -56,6 +56,11 @@ func (l *lastGood) remember(module moduleID, host Host, now time.Time) {
 	}
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
+	l.put(module, host, now)
+}
+
+// put remembers a node; the lock is held.
+func (l *lastGood) put(module moduleID, host Host, now time.Time) {
 	one := l.modules[module]
 	if one == nil {
 		if len(l.modules) >= lastGoodModulesMax {
@@ -164,7 +169,10 @@ func (l *lastGood) replace(module moduleID, hosts []Host, now time.Time) {
 	for _, host := range hosts {
 		named[host.Addr()] = true
 	}
+	// All at once: whoever picks meanwhile has the nodes before or these.
 	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	count := 0
 	if one := l.modules[module]; one != nil {
 		var kept []*memory
 		for _, node := range one.hosts {
@@ -173,22 +181,31 @@ func (l *lastGood) replace(module moduleID, hosts []Host, now time.Time) {
 				kept = append(kept, node)
 			}
 		}
-		one.hosts = kept
+		one.hosts, count = kept, len(kept)
 	}
-	l.mutex.Unlock()
 	for _, host := range hosts {
-		if !l.fill(module, host, now) {
+		if count >= lastGoodHostsMax {
 			return
+		}
+		if l.find(module, host.Addr()) == nil {
+			l.put(module, host, now)
+			count++
 		}
 	}
 }
 
-// knows is true when there are nodes of the module.
-func (l *lastGood) knows(module moduleID) bool {
+// knows is true when there are nodes of the module that are young enough to be given.
+func (l *lastGood) knows(module moduleID, now time.Time) bool {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	one := l.modules[module]
-	return one != nil && len(one.hosts) > 0
+	if one := l.modules[module]; one != nil {
+		for _, node := range one.hosts {
+			if now.Sub(node.at) <= l.keep {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // next is a node that is young enough, in turn: one that has not failed a moment ago, else any.
