@@ -107,9 +107,15 @@ async function apiBundle(): Promise<string> {
   ].join("\n");
 }
 
-/** A sum over the library's sources: those that `api/mod.ts` imports, for values or types. */
+/** What makes types of the sources, and the versions of the packages it does it with. */
+const TYPE_MAKERS = ["scripts/api_bundle.ts", "scripts/api_types.json", "package.json"];
+
+/**
+ * A sum over the library's sources, those that `api/mod.ts` imports, for values or types; and over
+ * what makes types of them.
+ */
 function apiSourcesSum(): string {
-  const paths = ["api/mod.ts"];
+  const paths = ["api/mod.ts", ...TYPE_MAKERS];
   const known = new Set(paths);
   const sum = createHash("sha256");
   for (const path of paths) {

@@ -41,7 +41,7 @@ export const RULE_KINDS: Readonly<Record<Rule["kind"], RuleKind>> = {
   push_refused: kind("Push refused", "Pushes that agents refused.", "count"),
   calls_refused: kind("Refused calls", "Share of callers of a module that got no node.", "share"),
   report_backlog: kind("Report backlog", "Reports that wait to be stored.", "reports"),
-  relay_away: kind("Relay away", "A relay does not answer, or reaches no others.", "none"),
+  relay_away: kind("Relay away", "A relay does not answer, or reaches no NATS server.", "none"),
   relay_no_worker: kind("Relay without worker", "Requests that find no worker.", "rate"),
   relay_waiting: kind("Relay waiting", "Seconds a request has waited for a worker.", "seconds"),
   relay_drops: kind(
