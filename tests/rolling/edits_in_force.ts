@@ -2,6 +2,7 @@
 // at every kind of follower.
 
 import process from "node:process";
+import { wholeOption } from "../support/seed_pool.ts";
 import { HELP_OPTION, taskValues } from "../support/task_values.ts";
 import { arrivalRows, arrivalText, isInTime, measureArrivals } from "./edit_arrival.ts";
 
@@ -23,13 +24,8 @@ const values = taskValues(HELP, {
   "kill-every": { type: "string", default: "0" },
   json: { type: "boolean", default: false },
 });
-const [edits, killEvery] = [values.edits, values["kill-every"]].map(Number);
-if (
-  !Number.isSafeInteger(edits) || edits < 1 || !Number.isSafeInteger(killEvery) || killEvery < 0
-) {
-  console.error(`--edits and --kill-every must be whole numbers\n\n${HELP}`);
-  process.exit(2);
-}
+const edits = wholeOption("edits", values.edits, 1);
+const killEvery = wholeOption("kill-every", values["kill-every"], 0);
 const result = await measureArrivals({
   ...{ edits, killEvery },
   say: (text) => void process.stderr.write(`${text}\n`),
