@@ -28,6 +28,12 @@ const DNS = 2;
 const AGENTS = 2;
 const STEPS = 24;
 
+/**
+ * Old changes go by age, and a dns looks several times in it: it could not tell a database that was
+ * set back, and changed until what it had seen last was gone, from one that lagged.
+ */
+const CHANGE_AGE_MS = 10_000;
+
 /** A state of the database. The node of a module is the number of the edit that made it. */
 interface State {
   readonly epoch: number;
@@ -36,6 +42,7 @@ interface State {
     readonly id: number;
     readonly modId: number;
     readonly version: number;
+    readonly atMs: number;
   }[];
   readonly nodes: ReadonlyMap<number, number>;
 }
@@ -76,9 +83,11 @@ class Database {
     // An id that was given is given again only after a restore, as AUTO_INCREMENT does.
     const last = changes[changes.length - 1]?.id ?? this.#changeId;
     this.#changeId = last + 1;
-    const change = { id: this.#changeId, modId, version };
+    const atMs = this.clock.nowMs();
+    const change = { id: this.#changeId, modId, version, atMs };
+    const kept = changes.filter((one) => one.atMs >= atMs - CHANGE_AGE_MS);
     const state = {
-      ...{ epoch, version, changes: [...changes.slice(-6), change] },
+      ...{ epoch, version, changes: [...kept, change] },
       nodes: new Map(nodes).set(modId, ++this.#edits),
     };
     this.#set(state);
