@@ -2,12 +2,18 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { sleep } from "../../reactor/time/clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 import { figure, timeFigure } from "../support/figure.ts";
 import { hostKey, nodeOf, withStoredNode } from "../support/fleet.ts";
 import { WireConnection } from "../support/wire_client.ts";
 
 const SUBSCRIBERS = 1000;
-const EDITS = 12;
+const EDITS = 20;
+/** Between two looks of dns at SQL, in milliseconds. */
+const LOOK_MS = 1000;
+/** The golden ratio: edits come at all moments between two looks, and not always right after one. */
+const STRIDE = 0.618;
 
 test(
   "changes reach 1,000 subscribers",
@@ -26,6 +32,7 @@ test(
       const times: number[] = [];
       for (let edit = 0; edit < EDITS; edit++) {
         const node = nodeOf(2 + edit);
+        await sleep(systemClock, (edit * STRIDE % 1) * LOOK_MS);
         // By rows alone, as any program may write them: dns hears of it by its poll.
         const startMs = performance.now();
         await store.editRoutes([{ op: "add", modId: 1, cmdId: 1, ...node }]);
