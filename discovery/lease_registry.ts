@@ -40,6 +40,8 @@ const BEAT_MS = 2_000;
 const PRUNE_MS = 600_000;
 /** A loss that others write before is judged anew so many times; then it goes without. */
 const LATE_MAX = 5;
+/** A server that lags shows an older number of changes as well: set back is one that does for so long. */
+const SET_BACK_AFTER_MS = 5_000;
 /** Modules whose routes are compared at each look, in turn, whether or not anything was said of them. */
 const ROUND_MODULES = 20;
 
@@ -95,6 +97,8 @@ export class LeaseRegistry {
   #seq = 0;
   /** The last change of leases of a database that was set back, until everything was read again. */
   #setBackTo: number | undefined;
+  /** Since when the number of changes has been older than what was read; undefined: it is not. */
+  #olderSinceMs: number | undefined;
   /** How often in a row others had written before a loss was. */
   #lateCount = 0;
   #changeIdMax = 0;
@@ -288,11 +292,8 @@ export class LeaseRegistry {
       if (setBackTo === undefined) table.apply(page.rows);
       else for (const row of page.rows) all.set(nodeId(row), row);
       for (const row of page.rows) this.#noteRound(row);
-      if (setBackTo === undefined && page.seq < this.#seq) {
-        this.#setBackTo = page.seq;
-        this.#noteSetBack();
-        return;
-      }
+      if (setBackTo === undefined && page.seq < this.#seq) return this.#noteOlder(page.seq);
+      this.#olderSinceMs = undefined;
       this.#seq = page.seq;
       if (!page.isCut) break;
     }
@@ -328,19 +329,29 @@ export class LeaseRegistry {
 
   /** Looks what others did to the routes of leases: in modules that changed, and some in turn. */
   async #compare(foreign: readonly ModuleKey[]): Promise<void> {
-    const { store, table, onRoutes, watched } = this.#options;
-    const isWatched = new Set(watched.map(({ modId, cmdId }) => moduleId(modId, cmdId)));
+    const { store } = this.#options;
     for (const module of foreign) this.#noteDirty(module);
     const dirty = [...this.#dirty.values()];
     this.#dirty.clear();
     const turn = [...this.#round.values()].slice(0, ROUND_MODULES);
     const modules = uniqueModules([...dirty, ...turn]);
     if (modules.length === 0) return;
-    const rows = await store.readModules(modules).catch((error: unknown) => {
+    let isDone = false;
+    try {
+      isDone = await this.#compareWith(await store.readModules(modules), modules);
+    } finally {
       // What was said of them is not said again.
-      for (const module of dirty) this.#noteDirty(module);
-      throw error;
-    });
+      if (!isDone) { for (const module of dirty) this.#noteDirty(module); }
+    }
+  }
+
+  /** @returns false when not all could be looked at. */
+  async #compareWith(
+    rows: readonly RouteRow[],
+    modules: readonly ModuleKey[],
+  ): Promise<boolean> {
+    const { table, onRoutes, watched } = this.#options;
+    const isWatched = new Set(watched.map(({ modId, cmdId }) => moduleId(modId, cmdId)));
     const routes = new Map<string, RouteRow>();
     const byModule = new Map<ModuleId, RouteRow[]>(
       modules.map(({ modId, cmdId }) => [moduleId(modId, cmdId), []]),
@@ -363,7 +374,9 @@ export class LeaseRegistry {
         if (differs(row, routes.get(id))) wishes.push({ op: "look", node: row });
       }
     }
-    if (wishes.length > 0) await this.#carryOut(wishes.slice(0, LEASE_BATCH_MAX));
+    if (wishes.length === 0) return true;
+    const outcomes = await this.#carryOut(wishes.slice(0, LEASE_BATCH_MAX));
+    return outcomes !== undefined && wishes.length <= LEASE_BATCH_MAX;
   }
 
   #noteRound({ modId, cmdId }: ModuleKey): void {
@@ -429,19 +442,33 @@ export class LeaseRegistry {
     }
   }
 
-  /** A number of a change went back: the database was set back, and everything is read again. */
-  #noteSetBack(): undefined {
-    this.#options.log.warn(
-      "The database was set back: leases that are heard here are written again",
-    );
+  /**
+   * The number of changes went back. Where it stays so the database was set back, and everything is
+   * read again; else a server lags, and nothing is judged by it.
+   *
+   * @throws {StoreError} transient, while it may be one that lags.
+   */
+  #noteOlder(seq: number): undefined {
+    const { clock, log } = this.#options;
+    const nowMs = clock.nowMs();
+    this.#olderSinceMs ??= nowMs;
+    if (nowMs - this.#olderSinceMs < SET_BACK_AFTER_MS) {
+      const what = `This server has change ${seq} of leases, and ${this.#seq} was read before`;
+      throw new StoreError(`${what}: it lags behind, or was set back`, true);
+    }
+    log.warn("The database was set back: leases that are heard here are written again");
+    this.#olderSinceMs = undefined;
+    this.#setBackTo = seq;
     this.#dueMs.poll = 0;
     return undefined;
   }
 
   /** Others wrote between the last look and a loss: it is judged again after the next look, at once. */
   #noteLate({ outcomes }: LeasePlan, wishes: readonly LeaseWish[]): void {
-    const isLate = wishes.some(({ op }, index) =>
-      (op === "doubt" || op === "expire") && outcomes[index].result === "not-held"
+    const isLoss = ({ op }: LeaseWish): boolean => op === "doubt" || op === "expire";
+    if (!wishes.some(isLoss)) return;
+    const isLate = wishes.some((wish, index) =>
+      isLoss(wish) && outcomes[index].result === "not-held"
     );
     this.#lateCount = isLate ? this.#lateCount + 1 : 0;
     if (isLate) this.#dueMs.poll = 0;
@@ -451,13 +478,14 @@ export class LeaseRegistry {
   async #carryOut(wishes: readonly LeaseWish[]): Promise<readonly LeaseOutcome[] | undefined> {
     const { notify, table, store, watched } = this.#options;
     let plan: LeasePlan | undefined;
+    let olderSeq = 0;
     const { seq, versions, changed } = await changeLeases(
       notify,
       AUDIT_NAME,
       wishes.map(({ node }) => node),
       (stored) => {
         if (stored.seq < this.#seq) {
-          this.#setBackTo = stored.seq;
+          olderSeq = stored.seq;
           plan = undefined;
           return { leases: [], routes: [], summary: "" };
         }
@@ -474,7 +502,8 @@ export class LeaseRegistry {
         return { leases: plan.leases, routes: plan.routes, summary: stepsSummary(plan.steps) };
       },
     );
-    if (plan === undefined) return this.#noteSetBack();
+    if (plan === undefined) return this.#noteOlder(olderSeq);
+    this.#olderSinceMs = undefined;
     this.#noteLate(plan, wishes);
     table.apply(plan.leases);
     for (const row of plan.leases) this.#noteRound(row);
