@@ -6,6 +6,7 @@ import {
   type HostSnapshot,
   type RouteUpdate,
 } from "./balance_records.ts";
+import { DepartedNode, type DepartedOfModule, type NodeTotals } from "./departed_nodes.ts";
 import { UNKNOWN_CALLER } from "./detection/caller_tally.ts";
 import { CallOutcome, callOutcomeOf } from "./detection/call_outcome.ts";
 import { callReported } from "./detection/lone_callers.ts";
@@ -38,15 +39,10 @@ import type { TurnTable } from "./picking/turn_table.ts";
 import { addressId, type RouteNode, takesCalls, WEIGHT_DEFAULT } from "../model/node.ts";
 import { RetCode } from "../proto/message_ids.ts";
 
-type NodeTotals = Pick<Host, "succTotal" | "errTotal" | "timedTotal" | "timeMsTotal">;
-
-/** Nodes of a module that left its route whose totals are kept; beyond it the first that left are forgotten. */
-export const DEPARTED_NODES_MAX = 1_000;
-
 /** One module. Synchronous, without a clock of its own: times are arguments. */
 export class LoadBalance extends ModuleState {
   /** Totals of nodes that have left, for when they return; made when one leaves. */
-  #departed: Map<number, NodeTotals> | undefined = undefined;
+  #departed: DepartedOfModule | undefined = undefined;
   /** The same of nodes that have returned: outside they go on from there. */
   readonly #returned = new Map<number, NodeTotals>();
 
@@ -355,22 +351,18 @@ export class LoadBalance extends ModuleState {
 
   /** Outside are sums that only grow: with those of a new node some calls would be taken for old ones. */
   #goOn(key: number): void {
-    const before = this.#departed?.get(key);
-    if (before === undefined) return;
-    this.#returned.set(key, before);
-    this.#departed?.delete(key);
+    if (this.#departed === undefined) return;
+    const before = this.context.departed.take(this.#departed, key);
+    if (before !== undefined) this.#returned.set(key, before);
   }
 
-  #noteTotals(key: number, host: Host): void {
+  #noteTotals(key: number, host: Host, mayReturn: boolean): void {
     const totals = totalsTogether(host, this.#returned.get(key));
     this.#returned.delete(key);
     if (totals.succTotal + totals.errTotal === 0) return;
-    const departed = this.#departed ??= new Map<number, NodeTotals>();
-    if (departed.size >= DEPARTED_NODES_MAX) {
-      const [[oldest]] = departed;
-      departed.delete(oldest);
-    }
-    departed.set(key, totals);
+    const departed: DepartedOfModule = this.#departed ??= new Map();
+    if (mayReturn) this.context.departed.add(departed, key, totals);
+    else departed.set(key, new DepartedNode(departed, key, totals));
   }
 
   /** Totals as they are outside: also of a node that has left since it was called. */
@@ -378,13 +370,13 @@ export class LoadBalance extends ModuleState {
     const key = addressId(host.ip, host.port);
     const returned = this.#returned.get(key);
     if (this.hosts.get(key) === host) return totalsTogether(host, returned);
-    return returned ?? this.#departed?.get(key) ?? host;
+    return returned ?? this.#departed?.get(key)?.totals ?? host;
   }
 
-  #drop(key: number, host: Host): void {
+  #drop(key: number, host: Host, mayReturn = true): void {
     const { memoryIfAny } = this;
     this.context.tally?.forget(this, host);
-    this.#noteTotals(key, host);
+    this.#noteTotals(key, host, mayReturn);
     this.hosts.delete(key);
     this.finder.forget();
     this.take(host);
@@ -412,9 +404,10 @@ export class LoadBalance extends ModuleState {
     this.changed();
   }
 
-  /** Drops all nodes; for a module that is to be forgotten. */
+  /** Drops all nodes; for a module that is to be forgotten once its last results are taken. */
   clear(): void {
-    for (const [key, host] of this.hosts) this.#drop(key, host);
+    if (this.#departed !== undefined) this.context.departed.release(this.#departed);
+    for (const [key, host] of this.hosts) this.#drop(key, host, false);
     this.context.tally?.forgetOwner(this);
   }
 

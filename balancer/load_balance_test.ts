@@ -5,7 +5,8 @@ import { RetCode } from "../proto/message_ids.ts";
 import { describeStateChange, type StateChange } from "./balance_records.ts";
 import { defaultBalanceSettings } from "./detection/balance_settings.ts";
 import { ActiveHosts, type Host } from "./host.ts";
-import { DEPARTED_NODES_MAX, LoadBalance } from "./load_balance.ts";
+import { DEPARTED_NODES_MAX, DepartedNodes } from "./departed_nodes.ts";
+import { LoadBalance } from "./load_balance.ts";
 import type { BalanceSettings } from "./mod.ts";
 import { TIME_UNKNOWN_MS } from "./detection/call_outcome.ts";
 import { OutHosts } from "./detection/out_hosts.ts";
@@ -18,7 +19,11 @@ interface Fixture {
   dirtyCalls: () => number;
 }
 
-function makeModule(settings: Partial<BalanceSettings> = {}, nodesMax = 100): Fixture {
+function makeModule(
+  settings: Partial<BalanceSettings> = {},
+  nodesMax = 100,
+  departed = new DepartedNodes(),
+): Fixture {
   const changes: StateChange[] = [];
   const active = new ActiveHosts();
   let dirty = 0;
@@ -28,6 +33,7 @@ function makeModule(settings: Partial<BalanceSettings> = {}, nodesMax = 100): Fi
     active,
     hostsOut: 0,
     out: new OutHosts(),
+    departed,
     isInUse: () => true,
     zone: "",
     rng: { next: () => 0 },
@@ -417,4 +423,50 @@ test("what is reported of a node goes on when it returns to the route, of so man
   module.update(nodes(1, 3), 9);
   module.report(1, 80, 0, 7, 9);
   assert.deepEqual(totals(1), [[1, 0, 1, 7]], "of the first that left all before was forgotten");
+});
+
+test("of the nodes that left all modules of a loop the first are forgotten, whose ever they are", () => {
+  const departed = new DepartedNodes(3);
+  const [one, other, last] = [1, 2, 3].map(() => makeModule({}, 100, departed).module);
+  const call = (module: LoadBalance, ip: number): number | undefined => {
+    module.report(ip, 80, 0, 7, 1);
+    return module.takeResults(2).find((result) => result.ip === ip)?.succTotal;
+  };
+  for (const module of [one, other, last]) {
+    module.update(nodes(1, 2), 0);
+    for (const { ip } of nodes(1, 2)) assert.equal(call(module, ip), 1);
+  }
+  one.update(nodes(9), 3);
+  assert.equal(departed.count, 2);
+  other.update(nodes(2, 9), 4);
+  other.update(nodes(9), 5);
+  assert.equal(departed.count, 3);
+  one.update(nodes(1, 2), 6);
+  assert.equal(departed.count, 2, "one that returns gives its place back");
+  assert.deepEqual([1, 2].map((ip) => call(one, ip)), [1, 2], "node 1 was the first that left");
+  last.update(nodes(9), 7);
+  other.update(nodes(1, 2, 9), 8);
+  assert.deepEqual([1, 2].map((ip) => call(other, ip)), [1, 2]);
+});
+
+test("a module that is to be forgotten takes no place of nodes that left, and tells its totals on", () => {
+  const departed = new DepartedNodes(2);
+  const [one, other] = [1, 2].map(() => makeModule({}, 100, departed).module);
+  for (const module of [one, other]) {
+    module.update(nodes(1, 2, 3), 0);
+    for (const { ip, port } of nodes(1, 2, 3)) module.report(ip, port, 0, 7, 1);
+    module.takeResults(2);
+  }
+  one.update(nodes(1), 3);
+  one.update(nodes(1, 2), 4);
+  one.report(2, 80, 0, 7, 5);
+  other.update(nodes(1, 2), 6);
+  assert.equal(departed.count, 2);
+  one.clear();
+  assert.equal(departed.count, 1);
+  assert.deepEqual(one.takeResults(7).map(({ ip, succTotal }) => [ip, succTotal]), [[2, 2]]);
+  other.update(nodes(1, 2, 3), 8);
+  other.report(3, 80, 0, 7, 9);
+  assert.deepEqual(other.takeResults(10).map(({ ip, succTotal }) => [ip, succTotal]), [[3, 2]]);
+  assert.equal(departed.count, 0);
 });

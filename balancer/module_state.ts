@@ -2,6 +2,7 @@
 
 import type { ModuleCounts } from "./module_counts.ts";
 import type { HostResult, ModuleModeChange, StateChange } from "./balance_records.ts";
+import type { DepartedNodes } from "./departed_nodes.ts";
 import type { BalanceSettings } from "./detection/balance_settings.ts";
 import { NodeStatistics } from "./detection/node_statistics.ts";
 import type { OutHosts } from "./detection/out_hosts.ts";
@@ -123,6 +124,8 @@ export interface BalanceContext {
   readonly rng: Rng;
   readonly active: ActiveHosts;
   readonly out: OutHosts;
+  /** Nodes that left, of all modules. */
+  readonly departed: DepartedNodes;
   /** Counts calls that decide nothing, and tells them later; undefined: each is told at once. */
   readonly tally?: SuccessTally;
   /** Nodes that are out, of all modules; the modules count. */

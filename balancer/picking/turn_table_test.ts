@@ -4,6 +4,7 @@ import fc from "fast-check";
 import type { Rng } from "../../reactor/time/rng.ts";
 import type { StateChange } from "../balance_records.ts";
 import { type BalanceSettings, defaultBalanceSettings } from "../detection/balance_settings.ts";
+import { DepartedNodes } from "../departed_nodes.ts";
 import { OutHosts } from "../detection/out_hosts.ts";
 import { ActiveHosts, Host, HostList, type HostOwner } from "../host.ts";
 import { LoadBalance } from "../load_balance.ts";
@@ -221,6 +222,7 @@ class PlainModule {
       active: this.#active,
       hostsOut: 0,
       out: new OutHosts(),
+      departed: new DepartedNodes(),
       isInUse: (): boolean => true,
       zone: "",
       rng: NO_CHANCE,

@@ -3,6 +3,7 @@
 import { RetCode } from "../../proto/message_ids.ts";
 import type { RouteNode } from "../../model/node.ts";
 import type { RouteUpdate, StateChange } from "../balance_records.ts";
+import { DepartedNodes } from "../departed_nodes.ts";
 import { type BalanceSettings, checkBalanceSettings } from "../detection/balance_settings.ts";
 import { CallerTally, UNKNOWN_CALLER } from "../detection/caller_tally.ts";
 import { OUT_USED_MS, OutHosts } from "../detection/out_hosts.ts";
@@ -101,6 +102,7 @@ export class RouteLb {
       rng: options.rng,
       active: new ActiveHosts(),
       out: new OutHosts(),
+      departed: new DepartedNodes(),
       tally: this.#tally,
       hostsOut: 0,
       onStateChange: (change) => this.#stateChanged(change),
