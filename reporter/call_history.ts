@@ -401,6 +401,8 @@ class BucketGains {
     this.#last = last;
     addCounts(last.gains.sum, base);
     if (module.session !== undefined) this.#addKept(module, module.session, node, base);
+    // What a sender without an address was refused: a row of its own would have the key of the sum.
+    if (node === NO_NODE && module.caller === 0) return true;
     let row = last.nodes.get(node);
     if (row === undefined) {
       if (this.#detailCount >= this.#rowsMax) return false;

@@ -11,6 +11,8 @@ import {
   type CallTrackerOptions,
 } from "./call_history.ts";
 
+const NO_GAINS = { succ: 0, err: 0, timed: 0, timeMs: 0 };
+
 /** A whole bucket. */
 const WALL_MS = 1_700_000_000_000;
 
@@ -337,6 +339,26 @@ test("CallTracker counts refused calls for the module and for each caller, of no
   assert.deepEqual(closed(), [[0, 0, 3, 1, 0], [0, 9, 3, 0, 0]], "the agent started anew");
   assert.deepEqual(events, []);
   assert.deepEqual(tracker.callTotals().map((one) => one.refused), [15]);
+});
+
+test("CallTracker has what a caller without an address was refused in the module's sum alone", () => {
+  const { tracker } = newTracker({ rowsMax: 2 });
+  const refused = { overload: 3, unusable: 0, noNode: 0, noRoute: 0 };
+  const nowhere = { ip: 0, port: 0, caller: 0, refused, refusedFresh: true };
+  const { succTotal: _succ, errTotal: _err, ...plain } = row(0);
+  const kept = { session: 7, seq: 1, gains: NO_GAINS, refusedNew: 5 };
+  tracker.add("a", [{ ...plain, ...nowhere }], WALL_MS);
+  tracker.add("b", [{ ...plain, ...nowhere, kept }], WALL_MS);
+  // A node that is told of without a caller is none of that.
+  tracker.add("c", [row(5, { succCount: 5, caller: 0 }), row(2, { succCount: 2 })], WALL_MS);
+  const bucket = tracker.close(WALL_MS, true);
+  assert.deepEqual(
+    bucket?.rows.map((one) => [one.port, one.caller, one.refusedCount, one.succCount]),
+    [[0, 0, 8, 7], [80, 0, 0, 5], [80, 9, 0, 2]],
+    "a second row of that key would replace the sum in SQL",
+  );
+  assert.deepEqual(bucket?.kept.get(7)?.map((one) => [one.port, one.refusedCount]), [[0, 5]]);
+  assert.equal(tracker.stats.detailDropped, 0);
 });
 
 test("CallTracker goes on with refused calls after a restart of the reporter", () => {

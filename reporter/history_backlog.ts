@@ -86,9 +86,12 @@ function without(bucket: PendingBucket, sessions: ReadonlySet<number>): PendingB
   if (left.length === 0) return { ...bucket, marks };
   const rows = new Map(bucket.rows.map((row) => [callsId(row), row]));
   for (const row of left.flatMap(([, own]) => own)) {
-    for (const  of of[row, { ...row, ...MODULE_SUM }]) {
-      const known = rows.get(callsId(of));
-      if (known !== undefined) rows.set(callsId(of), sum(known, of, -1));
+    const ofModule = { ...row, ...MODULE_SUM };
+    // What a sender without an address was refused stands in the sum alone.
+    for (const part of isModuleSum(row) ? [ofModule] : [row, ofModule]) {
+      const key = callsId(part);
+      const known = rows.get(key);
+      if (known !== undefined) rows.set(key, sum(known, part, -1));
     }
   }
   const kept = new Map([...bucket.kept].filter(([session]) => !sessions.has(session)));

@@ -118,6 +118,23 @@ test("HistoryBacklog leaves sessions out the same way one by one or together, me
   }
 });
 
+test("HistoryBacklog takes what a sender without an address was refused out of the sum once", () => {
+  const refused = (refusedCount: number): CallHistoryRow => ({
+    ...bucket(10, [0]).rows[0],
+    ...{ ip: 0, caller: 0, succCount: 0, errCount: 0, reportCount: 0, overloadCount: 0 },
+    ...{ timedCount: 0, timeMsSum: 0, refusedCount },
+  });
+  const [node] = bucket(10, [80]).rows;
+  const sum = { ...refused(12), succCount: 1, errCount: 2, timedCount: 5, timeMsSum: 6 };
+  const backlog = newBacklog(100);
+  const kept = new Map([[7, [refused(5)]], [8, [refused(4)]]]);
+  backlog.add({ atSeconds: 10, rows: [sum, node], kept });
+  backlog.leaveOut([7]);
+  assert.deepEqual(backlog.first?.rows, [{ ...sum, refusedCount: 7 }, node]);
+  backlog.leaveOut([8]);
+  assert.deepEqual(backlog.first?.rows, [{ ...sum, refusedCount: 3 }, node]);
+});
+
 /** What all buckets say of each node, added up, and of which sessions they hold anything. */
 function totalsOf(backlog: HistoryBacklog): Record<string, number[]> {
   const totals: Record<string, number[]> = {};

@@ -58,7 +58,8 @@ export const HISTORY_SLOTS_MAX = 10_000;
 export interface CallHistoryRow extends NodeKey {
   /**
    * IPv4 address of the caller, unsigned. A row with port 0, ip 0 and caller 0 is the module's sum;
-   * one with a caller alone has the calls of that caller that got no node.
+   * one with a caller alone has the calls of that caller that got no node. Those of a sender that
+   * names no address (0) are in the sum alone.
    */
   readonly caller: number;
   /** Begin of the bucket in unix seconds, a multiple of 10. */
