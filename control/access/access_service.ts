@@ -144,30 +144,31 @@ export class AccessService {
 
   /** @throws {ControlError} wrong-login, too-many-requests. */
   async login(name: string, password: string, address: string): Promise<Login> {
-    this.#requireRate(address);
-    const user = await this.#store.user(name);
-    const key = clientKey(address);
-    const who = { address: key, isKnown: this.#knownAddresses.has(key) };
-    const matches = await this.#hasher.matches(password, user?.passwordHash, who);
-    if (user === undefined || !matches || user.disabled) {
-      return await this.#refuseLogin(name, address, "Name or password is wrong");
-    }
-    return await this.#open(user, address, "login");
+    return await this.#counted(address, async (key) => {
+      const user = await this.#store.user(name);
+      const who = { address: key, isKnown: this.#knownAddresses.has(key) };
+      const matches = await this.#hasher.matches(password, user?.passwordHash, who);
+      if (user === undefined || !matches || user.disabled) {
+        return await this.#refuseLogin(name, address, "Name or password is wrong");
+      }
+      return await this.#open(user, address, "login");
+    });
   }
 
   /** @throws {ControlError} wrong-login, too-many-requests. */
   async loginByLink(token: string, address: string): Promise<Login> {
-    this.#requireRate(address);
-    const hash = secretHash(token);
-    const link = this.#links.get(hash);
-    this.#links.delete(hash);
-    const user = link === undefined || link.untilMs < this.#clock.nowMs()
-      ? undefined
-      : await this.#store.user(link.user);
-    if (user === undefined || user.disabled) {
-      return await this.#refuseLogin("", address, "The link was used already, or is too old");
-    }
-    return await this.#open(user, address, "login.link", true);
+    return await this.#counted(address, async () => {
+      const hash = secretHash(token);
+      const link = this.#links.get(hash);
+      this.#links.delete(hash);
+      const user = link === undefined || link.untilMs < this.#clock.nowMs()
+        ? undefined
+        : await this.#store.user(link.user);
+      if (user === undefined || user.disabled) {
+        return await this.#refuseLogin("", address, "The link was used already, or is too old");
+      }
+      return await this.#open(user, address, "login.link", true);
+    });
   }
 
   /**
@@ -179,27 +180,22 @@ export class AccessService {
    * @throws {LoginFaultError} and what `prove` throws.
    */
   async loginByIdentity(prove: () => Promise<Identity>, address: string): Promise<Login> {
-    const key = clientKey(address);
-    const waitS = this.#limiter.begin(key);
-    if (waitS > 0) {
-      this.#logins.limited++;
-      const what = "Too many logins, wrong or under way";
-      throw new LoginFaultError("too-many", `${what}: wait ${waitS} s`);
-    }
-    let name = "";
-    try {
-      const identity = await prove();
-      name = identity.name;
-      return await this.#open(await this.#userOf(identity, address), address, "login.oidc");
-    } catch (error) {
-      // What the provider or the database cannot do is no guess of a stranger.
-      if (error instanceof LoginFaultError && error.fault !== "unreachable") {
-        await this.#noteRefusedLogin(name, address, error.message);
+    const attempt = async (): Promise<Login> => {
+      let name = "";
+      try {
+        const identity = await prove();
+        name = identity.name;
+        return await this.#open(await this.#userOf(identity, address), address, "login.oidc");
+      } catch (error) {
+        // What the provider or the database cannot do is no guess of a stranger.
+        if (error instanceof LoginFaultError && error.fault !== "unreachable") {
+          await this.#noteRefusedLogin(name, address, error.message);
+        }
+        throw error;
       }
-      throw error;
-    } finally {
-      this.#limiter.ended(key);
-    }
+    };
+    const tooMany = (message: string): Error => new LoginFaultError("too-many", message);
+    return await this.#counted(address, attempt, tooMany);
   }
 
   /** The user of an identity, made or brought to the role of its groups. */
@@ -288,7 +284,14 @@ export class AccessService {
     actor: Actor,
     input: { oldPassword: string; newPassword: string },
   ): Promise<Actor> {
-    this.#requireRate(actor.address);
+    return await this.#counted(actor.address, (key) => this.#changePassword(actor, input, key));
+  }
+
+  async #changePassword(
+    actor: Actor,
+    input: { oldPassword: string; newPassword: string },
+    key: string,
+  ): Promise<Actor> {
     const user = await this.#store.user(actor.name);
     if (isByIdentity(user)) {
       throw new ControlError(
@@ -298,7 +301,7 @@ export class AccessService {
     }
     const byLink = this.#linkSessions.has(actor.session);
     if (!byLink && !await this.#hasher.matches(input.oldPassword, user?.passwordHash)) {
-      this.#limiter.failed(clientKey(actor.address));
+      this.#limiter.failed(key);
       throw new ControlError("wrong-login", "The old password is wrong");
     }
     if (sameText(input.oldPassword, input.newPassword)) {
@@ -448,13 +451,27 @@ export class AccessService {
     this.#knownAddresses.delete(oldest);
   }
 
-  #requireRate(address: string): void {
-    const waitS = this.#limiter.waitS(clientKey(address));
-    if (waitS === 0) return;
-    this.#logins.limited++;
-    throw new ControlError("too-many-requests", `Too many wrong logins: wait ${waitS} s`, {
-      retryAfterS: waitS,
-    });
+  /**
+   * Runs what may turn out to be a wrong login, unless as many of its address as may fail have
+   * failed or are under way: a look at failures alone would let any number begin at once.
+   */
+  async #counted<T>(
+    address: string,
+    attempt: (key: string) => Promise<T>,
+    tooMany = (message: string, retryAfterS: number): Error =>
+      new ControlError("too-many-requests", message, { retryAfterS }),
+  ): Promise<T> {
+    const key = clientKey(address);
+    const waitS = this.#limiter.begin(key);
+    if (waitS > 0) {
+      this.#logins.limited++;
+      throw tooMany(`Too many logins, wrong or under way: wait ${waitS} s`, waitS);
+    }
+    try {
+      return await attempt(key);
+    } finally {
+      this.#limiter.ended(key);
+    }
   }
 
   async #refuseLogin(name: string, address: string, message: string): Promise<never> {
