@@ -96,7 +96,7 @@ async function factsOf(flags: DoctorFlags): Promise<DoctorFacts> {
   const [read, agent, configs] = await Promise.all([
     attempt(() => readReport(flags)),
     attempt(() => probeAgent(flags.agent)),
-    Promise.all(flags.config.map(configFacts)),
+    Promise.all(flags.config.map((path) => configFacts(path))),
   ]);
   const services = "fault" in read ? [] : read.report.services.filter(({ isAlive }) => isAlive);
   return {

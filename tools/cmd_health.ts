@@ -8,13 +8,11 @@ import { type Address, formatAddress, parseAddress } from "../reactor/address.ts
 import { messageOf } from "../reactor/errors.ts";
 import { argument, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { fetchFault } from "./fetch_fault.ts";
+import { askReadiness } from "./readiness.ts";
 import { printJson, printLine } from "./terminal.ts";
 
 /** Time one answer may take, in milliseconds, when nothing else is asked for. */
 const ANSWER_TIMEOUT_MS = 2_000;
-/** Characters of an answer that are shown; whoever listens at the port may say anything. */
-const ANSWER_SHOWN_MAX = 500;
 
 interface HealthFlags {
   readonly timeout: number;
@@ -55,7 +53,7 @@ export function addTo(parent: Command, context: CommandContext): void {
     .option("--json", "print one JSON array")
     .action(async (words: readonly string[], { timeout, json }: HealthFlags) => {
       const services = words.map(parseService);
-      const all = await Promise.all(services.map((one) => askReadiness(one, timeout)));
+      const all = await Promise.all(services.map((one) => healthOf(one, timeout)));
       if (all.some(({ ready }) => !ready)) context.exitCode = 1;
       if (json === true) return printJson(all);
       for (const { service, ready, reason } of all) {
@@ -86,32 +84,7 @@ function parseService(word: string): Asked {
   }
 }
 
-/** Asks one service; whatever is wrong with it is an answer, never an error. */
-async function askReadiness({ service, address }: Asked, timeoutMs: number): Promise<Health> {
-  const about = { service, address: formatAddress(address) };
-  try {
-    const response = await fetch(`http://${formatAddress(address)}/readyz`, {
-      signal: AbortSignal.timeout(timeoutMs),
-      redirect: "manual",
-    });
-    const text = (await readStart(response)).trim();
-    if (response.status === 200 && text === "ready") return { ...about, ready: true, reason: null };
-    const reason = response.status === 503 && text.startsWith("not ready: ")
-      ? text.slice("not ready: ".length)
-      : `${about.address} answers ${response.status}, as no [metrics] port of a service does`;
-    return { ...about, ready: false, reason };
-  } catch (error) {
-    return { ...about, ready: false, reason: `${about.address}: ${fetchFault(error, "it")}` };
-  }
-}
-
-/** The beginning of an answer, of whatever length it is. */
-async function readStart(response: Response): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of response.body ?? []) {
-    text += decoder.decode(chunk, { stream: true });
-    if (text.length >= ANSWER_SHOWN_MAX) break;
-  }
-  return text.slice(0, ANSWER_SHOWN_MAX);
+async function healthOf({ service, address }: Asked, timeoutMs: number): Promise<Health> {
+  const { ready, reason } = await askReadiness(address, timeoutMs);
+  return { service, address: formatAddress(address), ready, reason };
 }

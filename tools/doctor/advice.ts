@@ -175,7 +175,8 @@ export const ADVICE = {
     symptom: "A port of an export is taken",
     cause:
       "Another program listens there, such as systemd-resolved on port 53, or the account may " +
-      "not: ports below 1024 need a right.",
+      "not: ports below 1024 need a right. Or the export runs and has it itself, which only its " +
+      "`[metrics]` can tell.",
     remedy: "`ss -lntup` says who it is. Choose another port, or give the unit " +
       "`AmbientCapabilities=CAP_NET_BIND_SERVICE`.",
   },

@@ -14,6 +14,7 @@ import { formatAddress } from "../../reactor/address.ts";
 import { ConfigError, messageOf } from "../../reactor/errors.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import type { ExportFault } from "./findings.ts";
+import { askReadiness } from "../readiness.ts";
 import { unreachableOf } from "./reach.ts";
 
 /** The first HAProxy whose servers come and go without a word for experiments. */
@@ -25,8 +26,15 @@ export type ExportConfig = ExportSettings & {
   readonly metricsPort: number;
 };
 
-/** What an export with these settings could not do on this host now, as whoever asks. */
-export async function exportFaults(settings: ExportConfig): Promise<ExportFault[]> {
+/**
+ * What an export with these settings could not do on this host now, as whoever asks.
+ *
+ * @param timeoutMs Time that each who is asked may take.
+ */
+export async function exportFaults(
+  settings: ExportConfig,
+  timeoutMs: number,
+): Promise<ExportFault[]> {
   const faults: ExportFault[] = [];
   const attempt = (check: () => unknown): void => {
     try {
@@ -41,15 +49,12 @@ export async function exportFaults(settings: ExportConfig): Promise<ExportFault[
   if (fileTemplate !== "") attempt(() => readTemplateFile(fileTemplate));
   faults.push(...targetFaults("[file] out", fileOut), ...targetFaults("[nginx] out", nginxOut));
   faults.push(...commandFaults(settings));
-  const running = await runningExport(settings);
-  if (running?.fault !== undefined) faults.push({ key: "export_unready", seen: running.fault });
-  const [ports, haproxy, dns] = await Promise.all([
-    // Those of one that runs are its own.
-    running === undefined ? portFaults(settings) : [],
+  const [running, haproxy, dns] = await Promise.all([
+    runningFaults(settings, timeoutMs),
     haproxySocket === "" ? [] : haproxyFaults(settings),
-    unreachableOf(settings.dnsAddresses.map(formatAddress)),
+    unreachableOf(settings.dnsAddresses.map(formatAddress), timeoutMs),
   ]);
-  faults.push(...ports, ...haproxy);
+  faults.push(...running, ...haproxy);
   for (const { address, reason } of dns) {
     // Most reasons name it.
     const seen = reason.startsWith(address) ? reason : `${address}: ${reason}`;
@@ -99,25 +104,39 @@ function isProgram(name: string): boolean {
   });
 }
 
-/** What an export says that runs with these settings; undefined: none does, as far as can be seen. */
-async function runningExport(
-  { metricsIp, metricsPort }: ExportConfig,
-): Promise<{ readonly fault: string | undefined } | undefined> {
-  if (metricsPort === 0) return undefined;
-  const hostname = ["0.0.0.0", "::"].includes(metricsIp) ? "127.0.0.1" : metricsIp;
-  const url = `http://${formatAddress({ hostname, port: metricsPort })}/readyz`;
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
-    const text = (await response.text()).trim();
-    // Somebody else's port answers something else.
-    if (text === "ready") return { fault: undefined };
-    return text.startsWith("not ready: ") ? { fault: text } : undefined;
-  } catch {
-    return undefined;
-  }
+/** A port that cannot be listened on. */
+interface ClosedPort {
+  readonly seen: string;
+  /** Somebody listens there; else this account may not, or the address is not of this host. */
+  readonly isTaken: boolean;
 }
 
-async function portFaults(settings: ExportSettings): Promise<ExportFault[]> {
+/** What an export says that runs, and ports that one could not have. */
+async function runningFaults(settings: ExportConfig, timeoutMs: number): Promise<ExportFault[]> {
+  const { metricsIp, metricsPort } = settings;
+  const { closed, count } = await closedPorts(settings);
+  const asFaults = (ports: readonly ClosedPort[]): ExportFault[] =>
+    ports.map(({ seen }) => ({ key: "export_port", seen }));
+  const isOff = metricsPort === 0;
+  // Where its metrics would be is free: none runs.
+  if (!isOff && await tcpFault(metricsIp, metricsPort) === undefined) return asFaults(closed);
+  const hostname = ["0.0.0.0", "::"].includes(metricsIp) ? "127.0.0.1" : metricsIp;
+  const address = { hostname, port: metricsPort };
+  const said = isOff ? undefined : await askReadiness(address, timeoutMs);
+  // Any service answers so; one that has not all the ports is not the export of this configuration.
+  if (said?.isService === true && closed.length === count) {
+    return said.ready ? [] : [{ key: "export_unready", seen: `not ready: ${said.reason}` }];
+  }
+  const taken = closed.filter(({ isTaken }) => isTaken).map(({ seen }): ExportFault => ({
+    ...{ key: "export_port", seen: `${seen}, perhaps by the export itself`, isUnsure: true },
+  }));
+  return [...asFaults(closed.filter(({ isTaken }) => !isTaken)), ...taken];
+}
+
+/** Ports of the configuration that cannot be listened on now, and how many it names. */
+async function closedPorts(
+  settings: ExportSettings,
+): Promise<{ readonly closed: readonly ClosedPort[]; readonly count: number }> {
   const { nameIp, namePort, xdsIp, xdsPort, agentCheckIp, agentCheckPort } = settings;
   const ports = [
     ["[nameserver] port", nameIp, namePort, "UDP"],
@@ -125,29 +144,32 @@ async function portFaults(settings: ExportSettings): Promise<ExportFault[]> {
     ["[xds] port", xdsIp, xdsPort, "TCP"],
     ["[haproxy] agent_port", agentCheckIp, agentCheckPort, "TCP"],
   ] as const;
-  const tried = ports.filter(([, , port]) => port > 0).map(async ([key, ip, port, transport]) => {
-    const reason = await (transport === "UDP" ? udpFault : tcpFault)(ip, port);
-    const seen = `${key} = ${port}, ${transport}: ${reason}`;
-    return reason === undefined ? [] : [{ key: "export_port", seen } as const];
-  });
-  return (await Promise.all(tried)).flat();
+  const named = ports.filter(([, , port]) => port > 0);
+  const tried = await Promise.all(named.map(async ([key, ip, port, transport]) => {
+    const error = await (transport === "UDP" ? udpFault : tcpFault)(ip, port);
+    if (error === undefined) return [];
+    const isTaken = "code" in error && error.code === "EADDRINUSE";
+    const reason = isTaken ? "taken" : messageOf(error);
+    return [{ seen: `${key} = ${port}, ${transport}: ${reason}`, isTaken }];
+  }));
+  return { closed: tried.flat(), count: named.length };
 }
 
 /** Why one cannot listen there; undefined: one can. */
-function tcpFault(host: string, port: number): Promise<string | undefined> {
+function tcpFault(host: string, port: number): Promise<Error | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", (error) => resolve(messageOf(error)));
+    server.once("error", resolve);
     server.listen({ host, port }, () => server.close(() => resolve(undefined)));
   });
 }
 
-function udpFault(address: string, port: number): Promise<string | undefined> {
+function udpFault(address: string, port: number): Promise<Error | undefined> {
   return new Promise((resolve) => {
     const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
     socket.once("error", (error) => {
       socket.close();
-      resolve(messageOf(error));
+      resolve(error);
     });
     socket.bind({ address, port, exclusive: true }, () => socket.close(() => resolve(undefined)));
   });

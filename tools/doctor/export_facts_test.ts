@@ -4,6 +4,7 @@
 
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer, type ServerResponse } from "node:http";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -15,18 +16,31 @@ import { findProgram } from "../../tests/support/mariadb.ts";
 import { withProcesses } from "../../tests/support/processes.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
+import type { ExportFault } from "./findings.ts";
 import { configFacts } from "./host_facts.ts";
 
-/** What is said of a configuration: keys and texts, without the path of the folder. */
+/** For those who answer: on a busy machine they may be slow. */
+const PATIENT_MS = 60_000;
+
+/** What is said of a configuration, without the path of the folder. */
+async function findingsOf(
+  folder: string,
+  config: string,
+  timeoutMs = PATIENT_MS,
+): Promise<readonly ExportFault[]> {
+  const path = join(folder, "export.conf");
+  writeFileSync(path, config);
+  const { problems, exports = [] } = await configFacts(path, timeoutMs);
+  assert.deepEqual(problems, []);
+  return exports.map((one) => ({ ...one, seen: one.seen.replaceAll(`${folder}/`, "") }));
+}
+
+/** The same, as keys and texts. */
 async function faultsOf(
   folder: string,
   config: string,
 ): Promise<(readonly [key: string, seen: string])[] | undefined> {
-  const path = join(folder, "export.conf");
-  writeFileSync(path, config);
-  const { problems, exports } = await configFacts(path);
-  assert.deepEqual(problems, []);
-  return exports?.map(({ key, seen }) => [key, seen.replaceAll(`${folder}/`, "")] as const);
+  return (await findingsOf(folder, config)).map(({ key, seen }) => [key, seen] as const);
 }
 
 function listen(at: { port: number; host: string } | { path: string }): Promise<Server> {
@@ -98,10 +112,7 @@ test("ports of an export: free, taken by others, or its own", async () => {
     const other = await listen({ port: xdsPort, host: "127.0.0.1" });
     const taken = await faultsOf(folder, config) ?? [];
     assert.deepEqual(taken.map(([key]) => key), ["export_port"]);
-    assert.match(
-      taken[0][1],
-      new RegExp(`^\\[xds\\] port = ${xdsPort}, TCP: .*(in use|EADDRINUSE)`),
-    );
+    assert.equal(taken[0][1], `[xds] port = ${xdsPort}, TCP: taken`);
     await new Promise((resolve) => other.close(resolve));
     const service = await startDaemon(exportDaemon, {
       flags: {
@@ -113,9 +124,79 @@ test("ports of an export: free, taken by others, or its own", async () => {
     try {
       const own = await faultsOf(folder, config) ?? [];
       assert.deepEqual(own.map(([key]) => key), ["export_unready"], JSON.stringify(own));
-      assert.match(own[0][1], /the modules are not known yet/);
+      assert.match(own[0][1], /^not ready: the modules are not known yet/);
+      const unseen = await findingsOf(
+        folder,
+        config.replace(`[metrics]\nport = ${metricsPort}`, "[metrics]\nport = 0"),
+      );
+      const unsure = { key: "export_port", isUnsure: true } as const;
+      const perhaps = "taken, perhaps by the export itself";
+      assert.deepEqual(unseen, [
+        { ...unsure, seen: `[nameserver] port = ${namePort}, UDP: ${perhaps}` },
+        { ...unsure, seen: `[nameserver] port = ${namePort}, TCP: ${perhaps}` },
+        { ...unsure, seen: `[xds] port = ${xdsPort}, TCP: ${perhaps}` },
+      ]);
     } finally {
       await service.stop();
+    }
+  });
+});
+
+/** Runs `body` with whoever answers so at a port. */
+async function withAnswer(
+  answer: (response: ServerResponse) => void,
+  body: (port: number) => Promise<void>,
+): Promise<void> {
+  const server = createHttpServer((_, response) => answer(response));
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  try {
+    await body(port);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+}
+
+test("whoever answers at the metrics of an export is it only when its ports are taken", async () => {
+  await withDns(async (folder, dns) => {
+    const [namePort, xdsPort] = [await freePort(), await freePort()];
+    const other = await listen({ port: xdsPort, host: "127.0.0.1" });
+    const perhaps = [{
+      ...{ key: "export_port", isUnsure: true },
+      seen: `[xds] port = ${xdsPort}, TCP: taken, perhaps by the export itself`,
+    }];
+    const xds = `[xds]\nport = ${xdsPort}\n`;
+    const names = `[nameserver]\nport = ${namePort}\n`;
+    const ready = (response: ServerResponse): void => void response.end("ready\n");
+    const found = async (
+      answer: (response: ServerResponse) => void,
+      words: string,
+      timeoutMs?: number,
+    ): Promise<readonly ExportFault[]> => {
+      let all: readonly ExportFault[] = [];
+      await withAnswer(answer, async (port) => {
+        const config = dns.replace("port = 0", `port = ${port}`) + words;
+        all = await findingsOf(folder, config, timeoutMs);
+      });
+      return all;
+    };
+    try {
+      assert.deepEqual(await found(ready, xds), []);
+      assert.deepEqual(await found(ready, xds + names), perhaps, "it has no name server");
+      await withAnswer(ready, async (port) => {
+        const moved = (response: ServerResponse): void =>
+          void response.writeHead(302, { location: `http://127.0.0.1:${port}/readyz` }).end();
+        assert.deepEqual(await found(moved, xds), perhaps, "one that sends elsewhere");
+      });
+      const endless = (response: ServerResponse): void => {
+        response.write("ready".padEnd(100_000, "!"));
+      };
+      assert.deepEqual(await found(endless, xds), perhaps, "one that does not end");
+      const silent = await found(() => undefined, xds, 500);
+      assert.deepEqual(silent.filter(({ key }) => key === "export_port"), perhaps);
+    } finally {
+      other.close();
     }
   });
 });

@@ -38,6 +38,8 @@ export interface HostFacts {
 export interface ExportFault {
   readonly key: AdviceKey;
   readonly seen: string;
+  /** It may be as it should be: nobody can tell from here. */
+  readonly isUnsure?: true;
 }
 
 /** What was found in one configuration file. */
@@ -246,8 +248,8 @@ function hostFindings({ host, configs }: DoctorFacts): Symptom[] {
     if (isOpen) found.push(note("config", "open_everywhere", path));
     const isRefused = problems.length > 0 || exports?.some(({ key }) => key === "config_wrong");
     if (!isRefused && readable.length === 0 && !isOpen) found.push(ok("config", path));
-    for (const { key, seen } of exports ?? []) {
-      found.push(bad("export", key, `${seen}, of ${path}`));
+    for (const { key, seen, isUnsure } of exports ?? []) {
+      found.push((isUnsure === true ? note : bad)("export", key, `${seen}, of ${path}`));
     }
     if (exports?.length === 0) found.push(ok("export", `all that ${path} names is there`));
   }

@@ -161,6 +161,11 @@ const CASES: readonly (readonly [string, DoctorFacts, AdviceKey, "bad" | "note",
     config({ exports: [{ key: "export_target", seen: "[file] out = /a/b: ENOENT" }] }),
     ...["export_target", "bad", /\/a\/b: ENOENT, of agent\.conf/] as const,
   ],
+  [
+    "export whose port it may have itself",
+    config({ exports: [{ key: "export_port", seen: "[xds] port = 1: taken", isUnsure: true }] }),
+    ...["export_port", "note", /port = 1: taken, of agent\.conf/] as const,
+  ],
 ];
 
 for (const [name, facts, key, level, seen] of CASES) {

@@ -11,6 +11,7 @@ import { ConfigError } from "../../reactor/errors.ts";
 import { runtime } from "../../reactor/runtime/mod.ts";
 import type { ExportConfig } from "./export_facts.ts";
 import type { ConfigFacts, ExportFault, HostFacts } from "./findings.ts";
+import { REACH_TIMEOUT_MS } from "./reach.ts";
 
 /** Others than owner and group may read. */
 const MODE_OTHERS_READ = 0o004;
@@ -41,8 +42,15 @@ function diskOf(path: string): HostFacts["disk"] {
   return { path, freeBytes: bavail * bsize, bytes: blocks * bsize };
 }
 
-/** What is wrong with a configuration file, for each service that it is for. */
-export async function configFacts(path: string): Promise<ConfigFacts> {
+/**
+ * What is wrong with a configuration file, for each service that it is for.
+ *
+ * @param timeoutMs Time that each who is asked may take.
+ */
+export async function configFacts(
+  path: string,
+  timeoutMs = REACH_TIMEOUT_MS,
+): Promise<ConfigFacts> {
   let file: ConfigFile;
   try {
     file = await readConfigFile(path);
@@ -58,7 +66,8 @@ export async function configFacts(path: string): Promise<ConfigFacts> {
         readSettings(table, { file }, (warning) => void problems.add(warning));
       const settings = read(fullTable(definition));
       if (definition.name === "export") {
-        exports = await (await import("./export_facts.ts")).exportFaults(settings as ExportConfig);
+        const { exportFaults } = await import("./export_facts.ts");
+        exports = await exportFaults(settings as ExportConfig, timeoutMs);
       }
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
