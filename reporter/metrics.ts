@@ -104,6 +104,14 @@ export const reporterMetrics: MetricTable = {
   ),
   spool_syncs: counter("lars_reporter_spool_syncs_total", "Times that the disk was waited for."),
   spool_failures: counter("lars_reporter_spool_failures_total", "Writes to disk that failed."),
+  spool_set_aside: counter(
+    "lars_reporter_spool_set_aside_total",
+    "Files on disk that could not be read, and are kept under another name.",
+  ),
+  spool_aside_dropped: counter(
+    "lars_reporter_spool_aside_dropped_total",
+    "Files kept under another name that were removed for newer ones.",
+  ),
   spool_replayed: counter(
     "lars_reporter_spool_replayed_total",
     "Reports of an earlier run that went from disk into the history.",

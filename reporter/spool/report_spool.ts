@@ -10,6 +10,7 @@ import type { SpoolRecounts } from "../history_writer.ts";
 import type { KeptSessions } from "../kept_sessions.ts";
 import type { KeptRow, ReportedRow } from "../report_rows.ts";
 import { encodeSpoolRecord, NO_SESSION, reportOf, type RowGains } from "./spool_format.ts";
+import { SpoolAside, type SpoolAsideStats } from "./spool_aside.ts";
 import { type SpoolDisk, SpoolLog, type SpoolStats } from "./spool_log.ts";
 import { SpoolReplay } from "./spool_replay.ts";
 import { type FoundFile, type FoundSpools, scanSpools } from "./spool_scan.ts";
@@ -47,16 +48,18 @@ export class ReportSpool implements SpoolRecounts {
   readonly #log: SpoolLog;
   readonly #replay: SpoolReplay;
   readonly #found: FoundSpools;
+  readonly #aside: SpoolAside;
   /** Up to which record what is on disk of a session is to be counted again. */
   readonly #recounts = new Map<number, number>();
   #isReplayed: boolean;
   #isTaking = true;
   #isEnded = false;
 
-  private constructor(options: ReportSpoolOptions, found: FoundSpools) {
+  private constructor(options: ReportSpoolOptions, found: FoundSpools, aside: SpoolAside) {
     const { disk, store, clock, rng, log, keysMax, bytesMax, sessions, history } = options;
     this.#options = options;
     this.#found = found;
+    this.#aside = aside;
     this.#isReplayed = found.spools.length === 0;
     const oldestMs = (): number => oldestOf(clock);
     this.#replay = new SpoolReplay({
@@ -76,11 +79,12 @@ export class ReportSpool implements SpoolRecounts {
   /** Reads what is on disk. */
   static async open(options: ReportSpoolOptions): Promise<ReportSpool> {
     const { disk, clock, log, keysMax } = options;
+    const aside = new SpoolAside(disk, log);
     const found = await scanSpools({
-      ...{ disk, clock, log, keysMax, oldestMs: oldestOf(clock) },
+      ...{ disk, aside, clock, log, keysMax, oldestMs: oldestOf(clock) },
       pause: () => sleep(clock, 0),
     });
-    return new ReportSpool(options, found);
+    return new ReportSpool(options, found, aside);
   }
 
   /** True while it takes what arrives. */
@@ -93,8 +97,8 @@ export class ReportSpool implements SpoolRecounts {
     return this.#isReplayed;
   }
 
-  get stats(): SpoolStats & SpoolReplay["stats"] {
-    return { ...this.#log.stats, ...this.#replay.stats };
+  get stats(): SpoolStats & SpoolReplay["stats"] & SpoolAsideStats {
+    return { ...this.#log.stats, ...this.#replay.stats, ...this.#aside.stats };
   }
 
   /** The latest results on disk of senders that keep none themselves. */
@@ -208,7 +212,7 @@ export class ReportSpool implements SpoolRecounts {
     try {
       const isDamaged = fault !== undefined && !fault.isTorn;
       if (isDamaged || this.#replay.isUnread(name)) {
-        log.info("A damaged file of the spool is kept", { kept: await disk.setAside(name) });
+        log.info("A damaged file of the spool is kept", { kept: await this.#aside.keep(name) });
       } else {
         await disk.remove(name);
       }

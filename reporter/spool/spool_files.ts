@@ -1,11 +1,24 @@
 // Shell. The folder of a spool.
 
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
-import { SPOOL_FILE_ENDING, type SpoolDisk } from "./spool_log.ts";
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
+import { type SetAside, SPOOL_FILE_ENDING, type SpoolDisk } from "./spool_log.ts";
 
-/** Name of the latest file that could not be read. */
-export const BAD_SPOOL_NAME = "damaged.bad";
+/** Ends the names of files that could not be read. */
+export const BAD_SPOOL_ENDING = ".bad";
+
+/** Files that could not be read are kept up to so many, and so many bytes of them together. */
+export const BAD_SPOOL_FILES_MAX = 64;
+export const BAD_SPOOL_BYTES_MAX = 256 * 1024 * 1024;
 
 /** Mode of the files: they hold addresses of hosts and nodes. */
 const FILE_MODE = 0o640;
@@ -49,10 +62,33 @@ export class SpoolFolder implements SpoolDisk {
     await rm(this.#pathOf(name), { force: true });
   }
 
-  async setAside(name: string): Promise<string> {
-    const path = this.#pathOf(BAD_SPOOL_NAME);
-    await rename(this.#pathOf(name), path);
-    return path;
+  async setAside(name: string): Promise<SetAside> {
+    const { size } = await stat(this.#pathOf(name));
+    // Before it has its new name: where this fails, it stays.
+    const dropped = await this.#dropOldest(BAD_SPOOL_FILES_MAX - 1, BAD_SPOOL_BYTES_MAX - size);
+    const kept = this.#pathOf(name + BAD_SPOOL_ENDING);
+    await rename(this.#pathOf(name), kept);
+    return { kept, dropped };
+  }
+
+  /** Leaves so many of the files that were set aside, those that were written last. */
+  async #dropOldest(filesMax: number, bytesMax: number): Promise<string[]> {
+    const names = (await readdir(this.#folder)).filter((name) => name.endsWith(BAD_SPOOL_ENDING));
+    const files: { name: string; size: number; mtimeMs: number }[] = [];
+    for (const name of names) {
+      const { size, mtimeMs } = await stat(this.#pathOf(name));
+      files.push({ name, size, mtimeMs });
+    }
+    files.sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1));
+    let bytes = files.reduce((sum, { size }) => sum + size, 0);
+    const dropped: string[] = [];
+    for (const { name, size } of files) {
+      if (files.length - dropped.length <= filesMax && bytes <= bytesMax) break;
+      await rm(this.#pathOf(name), { force: true });
+      bytes -= size;
+      dropped.push(name);
+    }
+    return dropped;
   }
 
   /** Gives the open file back. */

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { readdirSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
@@ -13,7 +13,8 @@ import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
 import { LogList } from "../../tests/support/log_list.ts";
 import { encodeSpoolRecord } from "./spool_format.ts";
-import { BAD_SPOOL_NAME, SpoolFolder } from "./spool_files.ts";
+import { SpoolAside } from "./spool_aside.ts";
+import { BAD_SPOOL_BYTES_MAX, BAD_SPOOL_FILES_MAX, SpoolFolder } from "./spool_files.ts";
 import { SpoolLog } from "./spool_log.ts";
 import { lockSpool } from "./spool_lock.ts";
 import { type FoundSpools, scanSpools, SPOOLED_SESSIONS_MAX } from "./spool_scan.ts";
@@ -28,6 +29,7 @@ function recordOf(session: number, seq: number, port = 80): Uint8Array {
 function scan(disk: SpoolFolder, log: Logger = silentLogger): Promise<FoundSpools> {
   return scanSpools({
     ...{ disk, log, clock: new ManualClock(), keysMax: 100, oldestMs: 0 },
+    aside: new SpoolAside(disk, log),
     pause: () => Promise.resolve(),
   });
 }
@@ -79,8 +81,36 @@ test("a torn end is passed over, a damaged file is said and set aside", async ()
     writeFileSync(join(path, "0-bad.spool"), "this is no spool at all, and never was one");
     const found = await scan(new SpoolFolder(path), lines);
     assert.equal(found.records, 2);
-    assert.deepEqual(readdirSync(path).sort(), [name, BAD_SPOOL_NAME].sort());
+    assert.deepEqual(readdirSync(path).sort(), ["0-bad.spool.bad", name]);
     assert.match(lines.lines.join("\n"), /damaged.*it is no spool/s);
+  });
+});
+
+test("of files that cannot be read many are kept, and the oldest go, said and counted", async () => {
+  await withTempDir(async (path) => {
+    const lines = new LogList();
+    const aside = new SpoolAside(new SpoolFolder(path), lines);
+    const left = (): string[] => readdirSync(path).sort();
+    const nameOf = (at: number): string => `${String(at).padStart(3, "0")}.spool`;
+    const set = async (at: number, bytes = 10): Promise<string> => {
+      const file = join(path, nameOf(at));
+      writeFileSync(file, "");
+      truncateSync(file, bytes);
+      utimesSync(file, 1_000 + at, 1_000 + at);
+      return await aside.keep(nameOf(at));
+    };
+    const files = Array.from({ length: BAD_SPOOL_FILES_MAX + 2 }, (_, at) => at);
+    for (const at of files) assert.equal(await set(at), join(path, `${nameOf(at)}.bad`));
+    assert.deepEqual(left(), files.slice(2).map((at) => `${nameOf(at)}.bad`));
+    assert.deepEqual(aside.stats, { spool_set_aside: files.length, spool_aside_dropped: 2 });
+    assert.match(lines.lines.join("\n"), /oldest damaged files.*000\.spool\.bad/s);
+    // Holes take no room on the disk of this test.
+    await set(900, BAD_SPOOL_BYTES_MAX - 25);
+    assert.deepEqual(left(), [64, 65, 900].map((at) => `${nameOf(at)}.bad`));
+    await set(901, BAD_SPOOL_BYTES_MAX + 1);
+    assert.deepEqual(left(), [`${nameOf(901)}.bad`], "one that is larger than all may be");
+    await assert.rejects(aside.keep("none.spool"), /ENOENT|not found|No such file/i);
+    assert.deepEqual(left(), [`${nameOf(901)}.bad`], "nothing goes for one that is not there");
   });
 });
 

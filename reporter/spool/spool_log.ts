@@ -23,6 +23,14 @@ const SPENT_FILE_BYTES = 256 * 1024;
 /** Ends the names of files of a spool. */
 export const SPOOL_FILE_ENDING = ".spool";
 
+/** What setting a file aside did. */
+export interface SetAside {
+  /** Where the file is now. */
+  readonly kept: string;
+  /** Names of those kept before that were removed, oldest first. */
+  readonly dropped: readonly string[];
+}
+
 /** Files in one folder. */
 export interface SpoolDisk {
   /** Names of the files of spools, in order. */
@@ -32,8 +40,11 @@ export interface SpoolDisk {
   write(name: string, at: number, bytes: Uint8Array): Promise<void>;
   /** Does nothing when there is none. */
   remove(name: string): Promise<void>;
-  /** Keeps a file that cannot be read under another name; the latest of them. @returns which */
-  setAside(name: string): Promise<string>;
+  /**
+   * Keeps a file that cannot be read under another name, which `list` leaves out. Of those kept before
+   * the oldest are removed first where there would be too many.
+   */
+  setAside(name: string): Promise<SetAside>;
   /** Gives back what is open. */
   close(): Promise<void>;
 }

@@ -13,6 +13,7 @@ import {
   type SpoolFault,
   SpoolReader,
 } from "./spool_format.ts";
+import type { SpoolAside } from "./spool_aside.ts";
 import { type SpoolDisk, spoolIdIn } from "./spool_log.ts";
 
 /**
@@ -52,6 +53,7 @@ export interface FoundSpools {
 /** What {@linkcode scanSpools} is given. */
 export interface SpoolScanOptions {
   readonly disk: SpoolDisk;
+  readonly aside: SpoolAside;
   readonly clock: Clock;
   readonly log: Logger;
   readonly keysMax: number;
@@ -138,7 +140,7 @@ async function readFile(
 }
 
 async function tell(
-  { disk, log }: SpoolScanOptions,
+  { disk, aside, log }: SpoolScanOptions,
   name: string,
   { atByte, reason, isTorn }: SpoolFault,
   hasHead: boolean,
@@ -152,7 +154,7 @@ async function tell(
   }
   const kept = hasHead
     ? "beside it, once what is before has been read"
-    : await disk.setAside(name).catch((error: unknown) => `nowhere: ${messageOf(error)}`);
+    : await aside.keep(name).catch((error: unknown) => `nowhere: ${messageOf(error)}`);
   log.error("A file of the spool is damaged: results from there on are lost", {
     ...{ name, atByte, reason, kept },
   });

@@ -59,9 +59,10 @@ export class FakeDisk {
         return Promise.resolve();
       },
       setAside: (name) => {
-        files.set("damaged.bad", files.get(name) ?? new Uint8Array());
+        const kept = `${name}.bad`;
+        files.set(kept, files.get(name) ?? new Uint8Array());
         files.delete(name);
-        return Promise.resolve("damaged.bad");
+        return Promise.resolve({ kept, dropped: [] });
       },
       close: () => Promise.resolve(),
     };
