@@ -49,6 +49,9 @@ import {
   type WorkerInit,
 } from "./worker/messages.ts";
 
+/** An agent that stops waits so long for a reporter to say how far it is: before it is told nothing. */
+const REPORTS_WAIT_MS = 3_000;
+
 /**
  * Time between two rounds of housekeeping: status to the workers, reports that wait. That of the
  * pings, with which it shares its turns: an agent at rest wakes for both at once.
@@ -273,6 +276,9 @@ class AgentService implements RunningService {
     await this.#supervisor.close();
     // Who is replaced does not go away: its successor has told dns of itself by now.
     if (this.#offer?.isTaken !== true) this.#dns.link.sayGoodbye("stopped");
+    if (this.#reporter.link.ready) {
+      await this.#reporter.emptied(this.#context.clock, REPORTS_WAIT_MS);
+    }
     await Promise.all([this.#reporter.close(), this.#dns.close(), this.#cache?.close()]);
     this.#offer?.close();
     this.#passed?.release();

@@ -31,6 +31,7 @@ import { parseAddress } from "../reactor/address.ts";
 import { batchUdpFault } from "../reactor/fast/batch_udp.ts";
 import { BindError, ConfigError } from "../reactor/errors.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
+import { sleep } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import { UdpClient } from "../reactor/udp/udp_client.ts";
@@ -633,6 +634,24 @@ test("stop() reports what was counted in the last second", () =>
       await running.stop();
       await until(() => reporter.totals()[0] === 7, { what: "the last results" });
     }
+  }));
+
+test("stop() waits for a reporter that is asked how far it is, and tells it the rest", () =>
+  withLab(async ({ dns, reporter, agent, caller }) => {
+    reporter.tells = true;
+    const running = await agent();
+    dns.routes.set("1,1", [node(1)]);
+    const one = await caller(running, 1, 1);
+    await untilServed(one, 1, 1);
+    await until(() => reporter.sessions.length === 1, { what: "the session" });
+    for (let i = 0; i < 7; i++) one.report(1, 1, node(1), 0);
+    await one.getHost(1, 1);
+    const stopped = running.stop();
+    // As one does that has just been started, beside a database that takes its time.
+    await sleep(systemClock, 300);
+    reporter.tellStored(0);
+    await stopped;
+    await until(() => reporter.totals()[0] === 7, { what: "the last results" });
   }));
 
 test("malformed datagrams are counted, never answered, and hurt nobody", () =>

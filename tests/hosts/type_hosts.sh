@@ -80,7 +80,12 @@ done
 while IFS= read -r line; do
   host=${line%%#*} command=${line#*# }
   out=$folder/out.$host
-  printf '%s\necho "::typed::$?"\n' "$command" >&"${input[$host]}"
+  # What looks at everything gives each half a second, which a busy machine may exceed.
+  case $command in
+    "lars doctor"*) typed="bad=1; for try in 1 2 3 4 5; do $command && bad=0 && break; sleep 1; done; (exit \$bad)" ;;
+    *) typed=$command ;;
+  esac
+  printf '%s\necho "::typed::$?"\n' "$typed" >&"${input[$host]}"
   tries=0
   until grep -q '::typed::' "$out"; do
     sleep 0.1
