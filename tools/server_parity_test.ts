@@ -16,9 +16,10 @@ import { buildProgram } from "./program.ts";
 
 const TIMEOUT = { timeout: 600_000 };
 
-/** Commands that touch neither a database nor a console: they ask agents, or make files. */
+/** Commands that touch neither a database nor a console: they ask services, or make files. */
 const WITHOUT_SERVER = [
   "up",
+  "health",
   "sample",
   "relay",
   "config",
