@@ -19,3 +19,17 @@ export interface AlertCondition {
 
 /** What is said of something, and once it is over. */
 export type AlertWords = readonly [is: string, was: string];
+
+/** What is the matter with one service or relay, which `name` says: "dns 10.0.0.1:7778". */
+export function alertAbout(name: string, [is, was]: AlertWords, value: number): AlertCondition {
+  return {
+    subject: name,
+    text: `${name} ${is}`,
+    endText: `${name} ${was}`,
+    value,
+    modId: null,
+    cmdId: null,
+    node: null,
+    service: name,
+  };
+}

@@ -5,7 +5,7 @@ import type { RuleRow, SilenceRow } from "../../sql/console/console_store.ts";
 import { heldCount } from "../system/agent_list.ts";
 import type { SeenModule, SeenNode, SystemView } from "../system/system_model.ts";
 import { moduleText } from "../../model/module.ts";
-import type { AlertCondition, AlertWords } from "./alert_condition.ts";
+import { alertAbout, type AlertCondition, type AlertWords } from "./alert_condition.ts";
 import {
   RELAY_CHECKS,
   RELAY_RULE_KINDS,
@@ -147,18 +147,8 @@ function aboutNode(module: SeenModule, node: SeenNode): AlertCondition {
   };
 }
 
-function aboutService(service: ServiceView, [is, was]: AlertWords, value: number): AlertCondition {
-  const name = `${service.kind} ${service.address}`;
-  return {
-    subject: name,
-    text: `${name} ${is}`,
-    endText: `${name} ${was}`,
-    value,
-    modId: null,
-    cmdId: null,
-    node: null,
-    service: name,
-  };
+function aboutService(service: ServiceView, words: AlertWords, value: number): AlertCondition {
+  return alertAbout(`${service.kind} ${service.address}`, words, value);
 }
 
 function detailNumber(service: ServiceView, name: string): number {

@@ -1,7 +1,7 @@
 // Core. What rules about relays look for: relays answer the console, not the database.
 
 import type { RelayDrop, RelayFacts, RelayRow, RuleKind } from "../schemas.ts";
-import type { AlertCondition, AlertWords } from "./alert_condition.ts";
+import { alertAbout, type AlertCondition, type AlertWords } from "./alert_condition.ts";
 
 /** Kinds of rules that look at relays. */
 export const RELAY_RULE_KINDS = [
@@ -24,18 +24,8 @@ export interface SeenRelay extends RelayRow {
 /** Reasons that say of the relay, its workers or its store that they cannot keep up. */
 const DROP_REASONS: readonly string[] = ["full", "dropped", "slow", "failed", "lost"];
 
-function aboutRelay({ relay }: RelayRow, [is, was]: AlertWords, value: number): AlertCondition {
-  const name = `relay ${relay}`;
-  return {
-    subject: name,
-    text: `${name} ${is}`,
-    endText: `${name} ${was}`,
-    value,
-    modId: null,
-    cmdId: null,
-    node: null,
-    service: name,
-  };
+function aboutRelay({ relay }: RelayRow, words: AlertWords, value: number): AlertCondition {
+  return alertAbout(`relay ${relay}`, words, value);
 }
 
 /** How many a second, as text. */

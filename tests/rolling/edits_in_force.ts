@@ -8,7 +8,8 @@ import { arrivalRows, arrivalText, isInTime, measureArrivals } from "./edit_arri
 
 const HELP = `deno task edits-in-force [--edits 200] [--kill-every 0] [--json]
 
-Makes edits through the console, one after the other: weight, drain, remove, add.
+Makes edits through the console, one after the other: weight, drain, remove,
+add.
 Asks followers of every kind that is installed what is in force for them.
 
   --edits N       how many edits
