@@ -39,6 +39,7 @@ export const EPOLLHUP = 0x10;
 export const EPOLLRDHUP = 0x2000;
 export const EPOLLET = 1 << 31;
 export const MSG_DONTWAIT = 0x40;
+export const SOL_SOCKET = 1;
 export const EINTR = 4;
 export const EAGAIN = 11;
 const EPOLL_CLOEXEC = SOCK_CLOEXEC;
@@ -100,6 +101,17 @@ export function portOfName(bytes: Uint8Array, at = 0): number {
 export function readName(bytes: Uint8Array, at = 0): Address {
   const ip = bytes[at + 4] << 24 | bytes[at + 5] << 16 | bytes[at + 6] << 8 | bytes[at + 7];
   return { hostname: formatIpv4(ip), port: portOfName(bytes, at) };
+}
+
+/** Sets an option of a socket. @returns whether the kernel took it. */
+export function setOption(
+  libc: Libc,
+  fd: number,
+  level: number,
+  option: number,
+  value: number,
+): boolean {
+  return libc.setsockopt(fd, level, option, new Uint8Array(Int32Array.of(value).buffer), 4) === 0;
 }
 
 /** What went wrong with binding, by the number of the C library. */

@@ -23,8 +23,10 @@ import {
   portOfName,
   readName,
   releaseBytes,
+  setOption,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
+  SOL_SOCKET,
   writeName,
 } from "./batch_loop.ts";
 import type { Clock } from "../time/clock.ts";
@@ -60,7 +62,6 @@ export const TCP_SELF_TEST_MS = 200;
 const KEEP_ALIVE_DELAY_S = 60;
 
 const SOCK_STREAM = 1;
-const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
 const SO_KEEPALIVE = 9;
@@ -441,10 +442,6 @@ class BatchConnect implements LoopSocket {
     this.#fd = -1;
     this.#reject(toConnectError(this.#options, error));
   }
-}
-
-function setOption(libc: Libc, fd: number, level: number, option: number, value: number): boolean {
-  return libc.setsockopt(fd, level, option, new Uint8Array(Int32Array.of(value).buffer), 4) === 0;
 }
 
 /** A listening socket. Watched by level: what one turn leaves over is told of again. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
 import { ActiveWait } from "./active_wait.ts";
-import { BatchLoop, WakeUp } from "./batch_loop.ts";
+import { AF_INET, BatchLoop, NAME_BYTES, WakeUp, writeName } from "./batch_loop.ts";
 import { BATCH_MAX, batchUdpFault, BatchUdpServer } from "./batch_udp.ts";
 import { setRepeating } from "../time/clock.ts";
 import { silentLogger } from "../log.ts";
@@ -172,6 +172,40 @@ if (fault === undefined) {
     server.closeNow();
     peer.closeNow();
     loop.close();
+  });
+
+  test("a socket keeps what comes while its thread has no time, unless the system allows no more", () => {
+    // Twice what Linux gives a socket of itself; it allows as much to everybody.
+    const burst = 2 * 256 - 32;
+    for (const isGiven of [false, true]) {
+      const loop = new BatchLoop(nowMs);
+      let received = 0;
+      const options = { ...shared, loop, hostname: "127.0.0.1", port: 0 };
+      const { libc } = loop;
+      const given = libc.socket(AF_INET, 2, 0);
+      const name = new Uint8Array(NAME_BYTES);
+      writeName(name, 0, { hostname: "127.0.0.1", port: 0 });
+      assert.equal(libc.bind(given, name, NAME_BYTES), 0);
+      const peer = new BatchUdpServer({
+        ...options,
+        ...(isGiven ? { fd: given } : {}),
+        onDatagram: () => void received++,
+      });
+      const sender = new BatchUdpServer({ ...options, onDatagram: () => {} });
+      const to = peer.bindNow();
+      sender.bindNow();
+      for (let i = 0; i < burst; i++) sender.send(Uint8Array.of(1), to);
+      while (loop.turn(20) > 0);
+      assert.deepEqual({ isGiven, received, lost: peer.unreceivedCount() }, {
+        isGiven,
+        received: burst,
+        lost: 0,
+      });
+      peer.closeNow();
+      sender.closeNow();
+      if (!isGiven) libc.close(given);
+      loop.close();
+    }
   });
 
   test("what cannot be sent is dropped before it reaches libc, also when calls are hot", () => {
