@@ -19,6 +19,7 @@ import {
   rowsThatCount,
 } from "../model/node.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import { incarnationAfter } from "./incarnation.ts";
 
 /** What a node says of itself. */
 export interface LeaseSpec extends Pick<LeaseRow, "ttlMs" | "weight" | "zone" | "note" | "check"> {
@@ -72,6 +73,8 @@ export type LeaseWish =
       /** The database was set back, and has not what is heard here. */
       readonly op: "restore";
       readonly row: LeaseRow;
+      /** What it was found to have instead; if that has changed since, somebody has written it anew. */
+      readonly seen: LeaseRow | undefined;
     }
     | { readonly op: "leave"; readonly incarnation: number }
     | { readonly op: "end" }
@@ -80,8 +83,9 @@ export type LeaseWish =
   );
 
 /**
- * What came of a wish. `superseded`: another registration of the node counts now. `foreign`: the
- * lease is somebody else's.
+ * What came of a wish. `superseded`: another registration of the node counts now. `not-held`: another
+ * discovery has it. `late`: others wrote before, so it is to be judged again. `foreign`: the lease is
+ * somebody else's.
  */
 export type LeaseResult =
   | "done"
@@ -89,6 +93,7 @@ export type LeaseResult =
   | "unknown"
   | "no-module"
   | "not-held"
+  | "late"
   | "foreign";
 
 /** What came of a wish, and the lease as it is then. */
@@ -123,7 +128,7 @@ export interface LeaseGround {
   /** Time by the database, in unix seconds. */
   readonly nowS: number;
   /**
-   * False: others have written leases since the wishes were made. Nobody is taken out then: with theirs
+   * False: others have written leases since the wishes were made. No loss is taken in then: with theirs
    * it may be too many.
    *
    * @default {true}
@@ -196,7 +201,7 @@ function grant(
     row.owner !== wish.owner;
   if (isForeign) return "foreign";
   if (wish.op === "register") return register(draft, wish, hasModule, nowS);
-  if (wish.op === "restore") return restore(draft, wish.row);
+  if (wish.op === "restore") return restore(draft, wish.row, wish.seen);
   if (wish.op === "look") return row === undefined ? "unknown" : "done";
   if (row === undefined) return "unknown";
   if (wish.op === "free") {
@@ -204,9 +209,20 @@ function grant(
     return "done";
   }
   if (!isHeld(row)) return "unknown";
-  if (wish.op !== "end" && wish.incarnation !== row.incarnation) return "superseded";
-  if (!isCurrent && (wish.op === "doubt" || wish.op === "expire")) return "not-held";
+  if (wish.op !== "end" && wish.incarnation !== row.incarnation) {
+    // The database was set back, and has lost a later one: that is to be registered again.
+    const isLater = wish.op === "change" && wish.incarnation > row.incarnation;
+    return isLater ? "unknown" : "superseded";
+  }
+  if (!isCurrent && isLoss(wish) && row.holder === wish.holder) return "late";
   return step(draft, row, wish);
+}
+
+/** True for what takes calls from a node because it is not heard, or does not answer. */
+export function isLoss<W extends LeaseWish>(
+  wish: W,
+): wish is W & { readonly op: "doubt" | "expire" | "check" } {
+  return wish.op === "doubt" || wish.op === "expire" || (wish.op === "check" && !wish.isGood);
 }
 
 /** Wishes for one registration that counts. */
@@ -262,14 +278,17 @@ function register(
   // The last registration of the node, which may have ended since, and been forgotten. It keeps its
   // number: the answer may be lost, and then it says the same once more.
   const isKnown = previous !== 0 && (row === undefined || previous === row.incarnation);
-  if (row !== undefined && isHeld(row) && previous !== 0 && !isKnown) return "superseded";
+  // What is stored is from before it: the database was set back, and there is no other program.
+  const isLater = row !== undefined && row.incarnation < previous && previous <= wish.incarnation;
+  const goesOn = isKnown || isLater;
+  if (row !== undefined && isHeld(row) && previous !== 0 && !goesOn) return "superseded";
   const isSame = isKnown && row !== undefined && isHeld(row);
   const { modId, cmdId, ip, port } = node;
   const { isReady, ...values } = spec;
   const before = isSame ? row.phase : "waiting";
   draft.row = {
     ...{ modId, cmdId, ip, port, ...values, holder },
-    incarnation: isKnown ? previous : wish.incarnation,
+    incarnation: goesOn ? previous : incarnationAfter(row?.incarnation, wish.incarnation),
     phase: phaseOf(before, isReady, spec.check),
     sinceS: isSame ? row.sinceS : nowS,
     written: row?.written,
@@ -279,8 +298,11 @@ function register(
 }
 
 /** As it is heard, if the database has none that came after it; what an operator did there stays. */
-function restore(draft: Draft, known: LeaseRow): LeaseResult {
-  const { row } = draft;
+function restore(draft: Draft, known: LeaseRow, seen: LeaseRow | undefined): LeaseResult {
+  const { row, stored } = draft;
+  const isWrittenSince = stored !== undefined && stored.incarnation === known.incarnation &&
+    (seen === undefined || !isSameLease(stored, seen));
+  if (isWrittenSince) return "superseded";
   const isOther = row !== undefined && row.incarnation !== known.incarnation;
   if (isOther && isHeld(row) && row.sinceS >= known.sinceS) return "superseded";
   draft.row = { ...known, written: row?.written, hand: row?.hand ?? {} };

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { nodeId } from "../model/node.ts";
 import { hasHand, isHeld } from "../model/lease.ts";
+import { planLeases } from "./lease_plan.ts";
 import { leaseNode, LeaseWorld, PLAIN_SPEC } from "./testing/lease_world.ts";
 
 const A = leaseNode(1);
@@ -119,10 +120,10 @@ test("plan: a node that is to be checked is in no route before it answered, and 
   assert.deepEqual(stands(), ["doubt", "drain"], "an answer is no heartbeat");
   world.write([{ op: "renew", node: A, incarnation, holder: 1 }]);
   assert.deepEqual(stands(), ["live", "on"]);
-  const [late] = world.write([
-    { op: "check", node: A, incarnation: incarnation + 1, holder: 1, isGood: false },
-  ]);
+  const next = world.register(A, { spec: { check: "tcp" } });
+  const [late] = world.write([{ op: "check", node: A, incarnation, holder: 1, isGood: true }]);
   assert.equal(late.result, "superseded", "what was seen of another registration");
+  assert.deepEqual(world.database.leases.get(nodeId(A)), next.row);
 });
 
 test("plan: a node whose lease has ended may say twice that it is back", () => {
@@ -242,4 +243,79 @@ test("plan: routes are always what the leases want, or what an operator does", (
     }),
     { numRuns: 300 },
   );
+});
+
+test("plan: a node that registered after the state to which the database was set back goes on", () => {
+  const world = new LeaseWorld();
+  const { row: old } = world.register(A);
+  const backup = new Map(world.database.leases);
+  const { row: newer } = world.register(A);
+  const [was, is] = [old?.incarnation ?? 0, newer?.incarnation ?? 0];
+  world.database.leases.clear();
+  for (const [id, row] of backup) world.database.leases.set(id, row);
+  // A discovery that knows no more than the database does.
+  const restarted = new LeaseWorld({}, { database: world.database, clock: world.clock, holder: 2 });
+  const [changed] = restarted.write([
+    { op: "change", node: A, incarnation: is, change: { weight: 7 } },
+  ]);
+  assert.equal(changed.result, "unknown", "it is to register again");
+  const again = restarted.register(A, { previous: is });
+  assert.deepEqual([again.result, again.row?.incarnation], ["done", is]);
+  assert.equal(restarted.register(A, { previous: is }).row?.incarnation, is, "also twice");
+  assert.equal(restarted.register(A, { previous: was }).result, "superseded", "the older does not");
+  assert.equal(world.database.stateOf(A), "on");
+});
+
+test("plan: a number that no discovery can have given does not win over a registration", () => {
+  const world = new LeaseWorld();
+  const { row } = world.register(A);
+  assert.equal(world.register(A, { previous: 2 ** 52 }).result, "superseded");
+  assert.equal(world.database.leases.get(nodeId(A))?.incarnation, row?.incarnation);
+});
+
+test("plan: a registration is above the one whose place it takes, though its clock is behind", () => {
+  const world = new LeaseWorld();
+  const spec = PLAIN_SPEC;
+  const register = { op: "register", node: A, spec, previous: 0, holder: 1 } as const;
+  const [first] = world.write([{ ...register, incarnation: 900, makesModule: false }]);
+  const [second] = world.write([{ ...register, incarnation: 500, makesModule: false }]);
+  assert.deepEqual([first.row?.incarnation, second.row?.incarnation], [900, 901]);
+});
+
+test("plan: a lease that is written again does not undo what was written since it was looked at", () => {
+  for (const isSame of [true, false]) {
+    const world = new LeaseWorld();
+    const { row: known } = world.register(A);
+    assert.ok(known !== undefined);
+    // As the database has it after it was set back.
+    const seen = { ...known, weight: 3 };
+    world.database.leases.set(nodeId(A), seen);
+    const { incarnation } = known;
+    const other = new LeaseWorld({}, { database: world.database, holder: 2 });
+    if (!isSame) other.write([{ op: "change", node: A, incarnation, change: { isReady: false } }]);
+    const [outcome] = world.write([{ op: "restore", node: A, row: known, seen }]);
+    assert.equal(outcome.result, isSame ? "done" : "superseded");
+    const stored = world.database.leases.get(nodeId(A));
+    assert.equal(stored?.weight, isSame ? known.weight : 3);
+    assert.equal(world.database.stateOf(A), isSame ? "on" : "drain", "what its node said stays");
+  }
+});
+
+test("plan: a loss is late when others wrote before, and not when the node is another's", () => {
+  const world = new LeaseWorld();
+  const { row } = world.register(A, { spec: { check: "tcp" } });
+  assert.ok(row !== undefined);
+  const { incarnation } = row;
+  const results = (holder: number, isCurrent: boolean): string[] => {
+    const ground = { leases: [row], routes: [], named: [], nowS: 1000, isCurrent };
+    const wish = { node: A, incarnation, holder } as const;
+    return planLeases(ground, [
+      { ...wish, op: "doubt" },
+      { ...wish, op: "check", isGood: false },
+      { ...wish, op: "expire" },
+    ]).outcomes.map(({ result }) => result);
+  };
+  assert.deepEqual(results(1, false), ["late", "late", "late"]);
+  assert.deepEqual(results(2, false), ["not-held", "not-held", "not-held"]);
+  assert.deepEqual(results(2, true), ["not-held", "not-held", "not-held"]);
 });

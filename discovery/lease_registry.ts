@@ -15,7 +15,13 @@ import type { RouteRow, Store } from "../sql/store.ts";
 import { HEARING_TICK_MS, type HearingTime } from "./hearing_time.ts";
 import { HolderWatch } from "./holder_watch.ts";
 import { eventsOf, stepsSummary } from "./lease_events.ts";
-import { type LeaseOutcome, type LeasePlan, type LeaseWish, planLeases } from "./lease_plan.ts";
+import {
+  isLoss,
+  type LeaseOutcome,
+  type LeasePlan,
+  type LeaseWish,
+  planLeases,
+} from "./lease_plan.ts";
 import { LEASES_MAX, type LeaseTable } from "./lease_table.ts";
 import { allHeld, type LossGuard } from "./loss_guard.ts";
 
@@ -276,7 +282,8 @@ export class LeaseRegistry {
       if (wishes.length > 0) {
         const nodes = wishes.length;
         log.info("Leases of a discovery that is silent are heard here now", { silent, nodes });
-        await this.#carryOut(wishes);
+        // What must be read first is looked at again with the next beat.
+        if (await this.#carryOut(wishes) === undefined) continue;
       }
       if (wishes.length < LEASE_BATCH_MAX) await store.leases.forgetHolder(silent);
     }
@@ -465,11 +472,8 @@ export class LeaseRegistry {
 
   /** Others wrote between the last look and a loss: it is judged again after the next look, at once. */
   #noteLate({ outcomes }: LeasePlan, wishes: readonly LeaseWish[]): void {
-    const isLoss = ({ op }: LeaseWish): boolean => op === "doubt" || op === "expire";
     if (!wishes.some(isLoss)) return;
-    const isLate = wishes.some((wish, index) =>
-      isLoss(wish) && outcomes[index].result === "not-held"
-    );
+    const isLate = outcomes.some(({ result }) => result === "late");
     this.#lateCount = isLate ? this.#lateCount + 1 : 0;
     if (isLate) this.#dueMs.poll = 0;
   }

@@ -179,6 +179,7 @@ export function answerOf(result: LeaseResult, node: NodeKey): LeaseAnswer {
       };
     case "unknown":
     case "not-held":
+    case "late":
       return { code: LeaseCode.Unknown, reason: `${nodeText(node)} is not registered any more` };
     case "foreign":
       return {

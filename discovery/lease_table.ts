@@ -62,6 +62,8 @@ export type HeardResult = "heard" | "superseded" | "unknown";
 export interface LeaseTableOptions {
   readonly time: HearingTime;
   readonly guard: LossGuard;
+  /** Told of nodes that do not answer the checks of other discoveries, and of those that do again. */
+  readonly checkGuard?: LossGuard;
   /** This discovery, as the database knows it. */
   readonly holder: number;
 }
@@ -192,7 +194,7 @@ export class LeaseTable {
       const isOlder = isReplaced(lease.row, row) ||
         (this.#isHeardHere(lease) && isSetBack(lease.row, row));
       if (!isOlder) continue;
-      wishes.push({ op: "restore", node: lease.row, row: lease.row });
+      wishes.push({ op: "restore", node: lease.row, row: lease.row, seen: row });
       kept.add(lease.id);
     }
     this.apply([...stored.values()].filter((row) => !kept.has(nodeId(row))));
@@ -281,9 +283,12 @@ export class LeaseTable {
   #applyOne(row: LeaseRow): void {
     const id = nodeId(row);
     const known = this.#leases.get(id);
-    const { guard, time, holder: own } = this.#options;
-    if (known?.row.phase === "live" && isLostElsewhere(row, own)) {
-      guard.lostElsewhere(row, id, time.nowMs());
+    const { guard, checkGuard, time, holder: own } = this.#options;
+    if (known?.row.phase === "live" && row.holder !== own && row.holder !== 0) {
+      const { phase } = row;
+      // That one may be cut off from them, as this one is.
+      if (phase === "doubt" || phase === "gone") guard.lostElsewhere(row, id, time.nowMs());
+      if (phase === "failing") checkGuard?.lostElsewhere(row, id, time.nowMs());
     }
     if (!isHeld(row)) {
       if (known !== undefined) this.#forget(known, row);
@@ -300,7 +305,7 @@ export class LeaseTable {
     if (isMine && (isNew || before.holder !== row.holder)) {
       lease.heardMs = Math.max(lease.heardMs, this.#options.time.nowMs());
     }
-    if (row.phase === "live") this.#options.guard.returned(row, id);
+    if (row.phase === "live") { for (const one of [guard, checkGuard]) one?.returned(row, id); }
     if (isMine && row.phase !== "doubt") this.#heardAnew.delete(lease);
     if (isMine) lease.keeper?.taken.delete(lease);
     if (isMine && row.check !== "") this.#checked.add(lease);
@@ -395,11 +400,6 @@ export class LeaseTable {
     if (this.#lost.has(lease) && lease.keeper === undefined) return true;
     return this.#overdue.has(lease) && lease.endMs <= this.#options.time.nowMs();
   }
-}
-
-/** Another discovery has lost it, which may be cut off from its nodes as this one is. */
-function isLostElsewhere({ phase, holder }: LeaseRow, own: number): boolean {
-  return holder !== own && holder !== 0 && (phase === "doubt" || phase === "gone");
 }
 
 /** The database has lost this registration: whoever holds it may be gone by now. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { nodeId } from "../model/node.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { LeaseDatabase, leaseNode, LeaseWorld } from "./testing/lease_world.ts";
 
@@ -252,6 +253,38 @@ test("guard: one of two, and two of three, may always go", () => {
     world.tick();
     assert.equal(world.table.liveCount(), count - lost, `${lost} of ${count}`);
   }
+});
+
+test("guard: nodes that fail the checks of another discovery count with those that fail here", () => {
+  const database = new LeaseDatabase();
+  const clock = new ManualClock();
+  const [one, two] = [1, 2].map((holder) => new LeaseWorld({}, { database, clock, holder }));
+  const nodes = Array.from({ length: 8 }, (_, index) => leaseNode(index + 1));
+  for (const [index, node] of nodes.entries()) {
+    const by = index < 4 ? one : two;
+    const { row } = by.register(node, { spec: { check: "tcp" } });
+    const { incarnation = 0 } = row ?? {};
+    by.write([{ op: "check", node, incarnation, holder: by.holder, isGood: true }]);
+    for (const world of [one, two]) world.table.apply(database.leases.values());
+  }
+  const fails = ({ holder, table }: LeaseWorld, node: (typeof nodes)[number]) => {
+    const { row: { incarnation } } = table.get(node) ?? { row: { incarnation: 0 } };
+    return { op: "check", node, incarnation, holder, isGood: false } as const;
+  };
+  one.write(nodes.slice(0, 3).map((node) => fails(one, node)));
+  two.table.apply(database.leases.values());
+  const lost = nodes.slice(4, 6).map((node) => ({
+    module: node,
+    id: nodeId(node),
+    isProved: false,
+  }));
+  const count = (): number => two.table.liveCount({ modId: 1, cmdId: 1 });
+  assert.equal(count(), 5);
+  const judge = (): number => two.checkGuard.split(lost, count, clock.nowMs()).go.length;
+  assert.equal(judge(), 0, "with the three there it would be five of eight");
+  one.write([{ ...fails(one, nodes[0]), isGood: true }]);
+  two.table.apply(database.leases.values());
+  assert.equal(judge(), 2, "one of them answers again");
 });
 
 const beat = fc.record({

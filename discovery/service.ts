@@ -10,7 +10,6 @@ import { type ModuleKey, moduleText } from "../model/module.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { LogRateLimiter } from "../reactor/log.ts";
-import { nextInt } from "../reactor/time/rng.ts";
 import { onTrustChange, trustOf } from "../session/peer_trust.ts";
 import { HEARTBEAT_STOP_MS, InstanceHeartbeat } from "../service/instance_heartbeat.ts";
 import { StoreHealth } from "../service/store_health.ts";
@@ -19,6 +18,7 @@ import { openStore, type Store } from "../sql/mod.ts";
 import { discoverySettings, parseListeners, parseModulePair } from "./config.ts";
 import { DiscoveryListener } from "./discovery_listener.ts";
 import { HearingTime } from "./hearing_time.ts";
+import { newHolder, newIncarnation } from "./incarnation.ts";
 import { LeaseRegistry } from "./lease_registry.ts";
 import { LeaseSessions } from "./lease_sessions.ts";
 import { LeaseTable } from "./lease_table.ts";
@@ -35,8 +35,6 @@ const STORE_CLOSE_MS = 200;
 const REGISTRY_STOP_MS = 800;
 /** Time that a stop waits for connections to end. */
 const LISTENER_STOP_MS = 400;
-/** Half of the digits of an incarnation: both halves are drawn. */
-const HALF_INCARNATION = 2 ** 26;
 
 type DiscoverySettings = SettingsOf<typeof discoverySettings>;
 
@@ -72,11 +70,12 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     this.#limiter = new LogRateLimiter(clock);
     const meanwhile = "answering from memory, and no lease ends";
     this.#health = new StoreHealth({ clock, log, label: store.label, meanwhile });
-    const holder = this.#newIncarnation();
+    const holder = newHolder(rng);
     const time = new HearingTime(clock);
     this.#guard = new LossGuard(guardOf(settings));
     this.#checkGuard = new LossGuard(guardOf(settings));
-    this.#table = new LeaseTable({ time, guard: this.#guard, holder });
+    const guards = { guard: this.#guard, checkGuard: this.#checkGuard };
+    this.#table = new LeaseTable({ time, ...guards, holder });
     const wanted = [
       {
         address: { hostname: settings.listenIp, port: settings.listenPort },
@@ -107,7 +106,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
       modules: new ModuleFinder(store, clock),
       makesModules: settings.makesModules,
       checksNodes: settings.checksNodes,
-      newIncarnation: () => this.#newIncarnation(),
+      newIncarnation: () => newIncarnation(clock, rng),
     });
     this.#checks = new NodeChecks({
       ...{ clock, rng, time, table: this.#table, guard: this.#checkGuard, holder },
@@ -177,11 +176,11 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     holder: number,
     settings: DiscoverySettings,
   ): Port {
-    const { clock, log, software } = this.context;
+    const { clock, rng, log, software } = this.context;
     const registrar = new SeedRegistrar({
       ...{ module, table: this.#table, holder },
       ttlMs: () => this.#seedTtlMs,
-      newIncarnation: () => this.#newIncarnation(),
+      newIncarnation: () => newIncarnation(clock, rng),
       ask: (wish) => this.#registry.ask(wish),
       onFault: (error) => this.#tellFault("registration that was answered", error),
     });
@@ -206,12 +205,6 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     if (held === undefined) return;
     const fields = { error: messageOf(error), ...held };
     this.context.log.error(`A ${what} could not be written`, fields);
-  }
-
-  /** From 1 to 2^52, by chance. */
-  #newIncarnation(): number {
-    const { rng } = this.context;
-    return nextInt(rng, HALF_INCARNATION) * HALF_INCARNATION + nextInt(rng, HALF_INCARNATION) + 1;
   }
 }
 

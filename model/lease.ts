@@ -49,7 +49,7 @@ export interface OperatorHand {
 
 /** One row of Lease. */
 export interface LeaseRow extends NodeKey {
-  /** Tells one registration of the node from the next; by chance, from 1 to 2^52. */
+  /** Tells one registration of the node from the next, which has a greater one; from 1 to 2^52. */
   readonly incarnation: number;
   /** The discovery that hears this node, or found that its time was over; 0: none. */
   readonly holder: number;

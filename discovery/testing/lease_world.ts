@@ -73,6 +73,7 @@ export class LeaseWorld {
   readonly clock: ManualClock;
   readonly time: HearingTime;
   readonly guard: LossGuard;
+  readonly checkGuard: LossGuard;
   readonly table: LeaseTable;
   readonly database: LeaseDatabase;
   readonly holder: number;
@@ -86,7 +87,9 @@ export class LeaseWorld {
     this.holder = holder;
     this.time = new HearingTime(this.clock);
     this.guard = new LossGuard({ ...LOSS_GUARD_DEFAULTS, ...settings });
-    this.table = new LeaseTable({ time: this.time, guard: this.guard, holder });
+    this.checkGuard = new LossGuard({ ...LOSS_GUARD_DEFAULTS, ...settings });
+    const { time, guard, checkGuard } = this;
+    this.table = new LeaseTable({ time, guard, checkGuard, holder });
     this.table.apply(database.leases.values());
   }
 

@@ -2,6 +2,7 @@
 
 import { DiscoveryListener } from "../../discovery/discovery_listener.ts";
 import { HearingTime } from "../../discovery/hearing_time.ts";
+import { newHolder, newIncarnation } from "../../discovery/incarnation.ts";
 import { LeaseRegistry } from "../../discovery/lease_registry.ts";
 import { LeaseSessions } from "../../discovery/lease_sessions.ts";
 import { LeaseTable } from "../../discovery/lease_table.ts";
@@ -11,16 +12,8 @@ import { SafeStops } from "../../discovery/safe_stops.ts";
 import { DEFAULT_PORTS } from "../../proto/message_ids.ts";
 import type { Address } from "../../reactor/address.ts";
 import type { Clock } from "../../reactor/time/clock.ts";
-import { nextInt, type Rng } from "../../reactor/time/rng.ts";
 import { StoreHealth } from "../../service/store_health.ts";
 import { type ProcessParts, SIM_SOFTWARE, SimProcess, type SimWorld } from "./sim_process.ts";
-
-/** Half of the digits of an incarnation: both halves are drawn. */
-const HALF_INCARNATION = 2 ** 26;
-
-function newIncarnation(rng: Rng): number {
-  return nextInt(rng, HALF_INCARNATION) * HALF_INCARNATION + nextInt(rng, HALF_INCARNATION) + 1;
-}
 
 /** Bugs that can be planted into its glue. */
 export interface DiscoveryBugs {
@@ -55,7 +48,7 @@ export class DiscoveryProcess extends SimProcess {
   }
 
   protected begin({ clock, store, rng, log, transport }: ProcessParts): void {
-    const holder = newIncarnation(rng);
+    const holder = newHolder(rng);
     const time = this.bugs.feelsNoStall === true ? new BlindTime(clock) : new HearingTime(clock);
     const guard = new LossGuard();
     const table = new LeaseTable({ time, guard, holder });
@@ -73,7 +66,7 @@ export class DiscoveryProcess extends SimProcess {
       ...{ registry, table, holder, makesModules: false, checksNodes: false },
       modules: new ModuleFinder(store.asStore, clock),
       stops: new SafeStops({ use: () => Promise.reject(new Error("nobody is asked here")) }, clock),
-      newIncarnation: () => newIncarnation(rng),
+      newIncarnation: () => newIncarnation(clock, rng),
     });
     const listener = new DiscoveryListener({
       init: {

@@ -238,3 +238,40 @@ test("a server that lags for a while is not taken for a database that was set ba
     clock,
   );
 });
+
+test("a discovery that is silent is not forgotten before its leases are another's", async () => {
+  const clock = new ManualClock();
+  const database = new SimDatabase(clock, new Map());
+  const left: number[] = [];
+  const forget = database.holders.delete.bind(database.holders);
+  database.holders.delete = (id) => {
+    const held = [...database.leases.values()].filter(({ row }) => row.holder === id);
+    if (id === 9) left.push(held.length);
+    return forget(id);
+  };
+  await withTwo(
+    async (one, _other, pass) => {
+      void one.register(0, NODE, 7, 60_000);
+      await pass(1_100);
+      const [{ row }] = database.leases.values();
+      // It has ended without a word.
+      database.holders.set(9, { id: 9, address: "sim:9", beat: 1 });
+      database.putLeases([{ ...row, holder: 9 }]);
+      await pass(8_000);
+      const [backup, { leaseSeq }] = [new Map(database.leases), database];
+      void one.register(0, { ...NODE, ip: NODE.ip + 1 }, 8, 60_000);
+      await pass(1_100);
+      database.leases.clear();
+      for (const [id, lease] of backup) database.leases.set(id, lease);
+      database.leaseSeq = leaseSeq;
+      // The database is known as set back while the leases are to be taken over.
+      await pass(20_000);
+      assert.ok(left.length > 0);
+      assert.deepEqual(left.filter((count) => count > 0), []);
+      const holders = [...database.leases.values()].map((lease) => lease.row.holder);
+      assert.ok(!holders.includes(9), `held by ${holders}`);
+    },
+    database,
+    clock,
+  );
+});
