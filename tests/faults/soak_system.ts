@@ -19,13 +19,13 @@ import { WireCaller, WireConnection, type WireHost } from "../support/wire_clien
 
 /** Modules that are called, and nodes that each begins with; one is added or taken by each edit. */
 export const SOAK_MODULES = 30;
-/** The first of them: module 7 is that of the nodes that register themselves. */
 /** Of every service: garbage is not taken for what it holds. */
-const COLLECTED: ProcessOptions = {
+export const COLLECTED: ProcessOptions = {
   env: { DENO_V8_FLAGS: "--expose-gc" },
   denoFlags: [`--preload=${fileURLToPath(new URL("./collect_garbage.ts", import.meta.url))}`],
 };
 
+/** The first of them: module 7 is that of the nodes that register themselves. */
 const FIRST_MODULE = 11;
 const NODES = 5;
 const NODES_MAX = 9;

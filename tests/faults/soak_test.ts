@@ -1,11 +1,16 @@
 // The soak of the whole, for a minute and at a small rate; and what is judged of one.
 
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
 import { figure } from "../support/figure.ts";
+import { runtimeName, withProcesses } from "../support/processes.ts";
 import { reasonAgainst } from "./needs.ts";
 import { soakAll } from "./soak.ts";
 import { drawSoak, handleGrowth, type ProcessSample, slopeMbPerHour } from "./soak_report.ts";
+import { COLLECTED } from "./soak_system.ts";
 
 const MB = 2 ** 20;
 /** A process that grows so many megabytes an hour, saw teeth of garbage aside. */
@@ -25,6 +30,38 @@ test("a slope is that of the memory, not of its garbage; handles are those at re
   assert.equal(handleGrowth(grown(0), 300_000), 0);
   const leaking = grown(0).map((one, index) => ({ ...one, handles: 20 + index / 10 }));
   assert.ok(handleGrowth(leaking, 300_000) > 10);
+});
+
+/** Blocks for so long that its garbage is collected several times; says whether something of it was. */
+const BLOCKED_THREAD = `
+  const garbage = new WeakRef(new Array(1000).fill(7));
+  setTimeout(() => {
+    const cell = new Int32Array(new SharedArrayBuffer(4));
+    const endMs = performance.now() + 200;
+    while (performance.now() < endMs) Atomics.wait(cell, 0, 0, 1);
+    postMessage(garbage.deref() === undefined);
+  }, 0);`;
+
+test("the garbage of a thread that blocks, in which no timer runs, is collected as well", {
+  skip: runtimeName() === "bun",
+}, async () => {
+  await withProcesses(async (processes) => {
+    const thread = `data:application/javascript,${encodeURIComponent(BLOCKED_THREAD)}`;
+    const path = join(processes.directory, "blocked.ts");
+    await writeFile(
+      path,
+      `const worker = new Worker(${JSON.stringify(thread)}, { type: "module" });
+       worker.onmessage = ({ data }) => {
+         console.log(data);
+         worker.terminate();
+       };`,
+    );
+    const command = [process.execPath, "run", "-A", "--quiet", ...COLLECTED.denoFlags ?? [], path];
+    const env = { ...COLLECTED.env, COLLECT_EVERY_MS: "20" };
+    const { stdout, stderr } = await processes.spawnCommand("blocked", command, { env })
+      .untilEnded(60_000);
+    assert.equal(stdout.trim(), "true", stderr);
+  });
 });
 
 test("the picture of a soak has its lines and faults", () => {
