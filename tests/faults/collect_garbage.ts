@@ -1,11 +1,11 @@
 // Shell. Loaded before a service of the soak, on Deno: has the garbage of all its threads collected every
-// two minutes, so that its memory says what it holds. V8 leaves some MB an hour lying until its limit.
+// half minute, so that its memory says what it holds. V8 leaves some MB an hour lying until its limit.
 
 import process from "node:process";
 import { setInterval } from "node:timers";
 
 /** Long enough that the pauses are not seen in the times of answers; a test has no time for that. */
-const EVERY_MS = Number(process.env.COLLECT_EVERY_MS ?? 120_000);
+const EVERY_MS = Number(process.env.COLLECT_EVERY_MS ?? 30_000);
 
 /** Looks whether it is time by a timer and whenever the clock is read: no timer runs in a thread that blocks. */
 function collectHere(everyMs: number, every: typeof setInterval): void {

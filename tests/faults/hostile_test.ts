@@ -10,6 +10,7 @@ import { startFleet, withStoredNode } from "../support/fleet.ts";
 import type { Processes, TestProcess } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import { monotonicMs, WireCaller, WireConnection } from "../support/wire_client.ts";
+import { COLLECTED } from "./collected.ts";
 
 const COUNT = Number(process.env[HOSTILE_VARIABLE] ?? 20_000);
 /** Tried a second; a busy machine takes fewer. */
@@ -137,7 +138,7 @@ test(
   SLOW,
   () =>
     withStoredNode(async ({ processes, url }) => {
-      const { agent } = await startFleet(processes, url);
+      const { agent } = await startFleet(processes, url, { processOptions: COLLECTED });
       const caller = await WireCaller.open(agent.port());
       await caller.untilHost(1, 1);
       await attack(processes, "datagrams", agent, async () => {
@@ -154,7 +155,11 @@ test(
   SLOW,
   () =>
     withStoredNode(async ({ processes, url }) => {
-      const dns = await processes.start("dns", ["--reactor-port=0", `--store=${url}`]);
+      const dns = await processes.start(
+        "dns",
+        ["--reactor-port=0", `--store=${url}`],
+        COLLECTED,
+      );
       const peer = await WireConnection.open(dns.port());
       await attack(processes, "frames", dns, async () => {
         assert.equal((await peer.route(1, 1)).hosts.length, 1);

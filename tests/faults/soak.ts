@@ -39,8 +39,11 @@ export interface SoakWish {
 /** Time between two faults, of which the last is given this time to heal. */
 const FAULT_EVERY_MS = 20_000;
 const SAMPLE_MS = 2_000;
-/** The share of a run in which heaps find their size. */
-const WARM_UP_SHARE = 0.25;
+/**
+ * The share of a run in which heaps find their size. Code does so for longer: V8 compiles what is called
+ * once a second after 7 and 50 minutes, so that its size grows with the logarithm of the time.
+ */
+const WARM_UP_SHARE = 0.5;
 /** A slope is judged in runs of this length only: a shorter one says nothing of an hour. */
 const JUDGED_MINUTES_MIN = 10;
 /** What is promised. */
@@ -142,7 +145,9 @@ async function bringFaults(
 
 /** Judges what was recorded. */
 function judge(record: SoakRecord, { minutes, rate }: SoakWish, system: SoakSystem): SoakRow[] {
-  const { asked, ok, lost, refused, wrong, p50us, p99us, maxUs } = callerTotals(record.seconds);
+  const { asked, ok, lost, late, refused, wrong, p50us, p99us, maxUs } = callerTotals(
+    record.seconds,
+  );
   const warmMs = minutes * 60_000 * WARM_UP_SHARE;
   const steady = record.services.filter(({ isSteady }) => isSteady);
   const slopes = steady.map(({ name, samples }) => ({
@@ -156,8 +161,9 @@ function judge(record: SoakRecord, { minutes, rate }: SoakWish, system: SoakSyst
   return [
     {
       what: `${rate} requests a second are answered, each with a node of its module`,
-      figure: `${ok} of ${asked} (${Math.round(perSecond)} a second), ${lost} lost, ${refused} ` +
-        `without a node, ${wrong} wrong; middle ${p50us} µs, p99 ${p99us} µs, longest ` +
+      figure: `${ok} of ${asked} (${Math.round(perSecond)} a second), ${lost} lost (${late} of ` +
+        `them late, ${system.dropped} dropped at the agent), ${refused} without a node, ` +
+        `${wrong} wrong; middle ${p50us} µs, p99 ${p99us} µs, longest ` +
         `${(maxUs / 1000).toFixed(0)} ms`,
       isKept: wrong === 0 && refused === 0 && ok >= ANSWERED_SHARE_MIN * asked &&
         perSecond >= RATE_SHARE_MIN * rate,

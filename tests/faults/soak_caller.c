@@ -5,7 +5,8 @@
  *
  * Modules have the ids 11 to 10 + MODULES and cmdid 1; each node of module m is 10.m.x.y:7000. Prints a line
  * of JSON each second. An answer is wrong when it is no answer, when it names a module that was not
- * asked for, or a node of another module; lost when it has not come within a second.
+ * asked for, or a node of another module; lost when it has not come within a second, late when
+ * it comes after that.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -34,7 +35,7 @@ static struct sockaddr_in to[3];
 static int64_t sent_at[PENDING];
 static uint32_t asked[PENDING]; /* 0: answered, or given up */
 static uint32_t latencies[PENDING];
-static long asked_count, ok, lost, refused, wrong, calls, latency_count;
+static long asked_count, ok, lost, late, refused, wrong, calls, latency_count;
 
 static unsigned char out_bytes[2 * BATCH][BYTES], in_bytes[BATCH][BYTES];
 static struct mmsghdr out[2 * BATCH], in[BATCH];
@@ -132,7 +133,7 @@ static void take(const unsigned char *bytes, int length, int64_t now) {
   Answer answer;
   if (!read_answer(bytes, length, &answer)) { wrong++; return; }
   uint32_t slot = answer.seq % PENDING, mod_id = asked[slot];
-  if (mod_id == 0) return; /* given up before */
+  if (mod_id == 0) { late++; return; } /* given up before */
   asked[slot] = 0;
   if (answer.mod_id != mod_id || answer.cmd_id != CMD_ID) { wrong++; return; }
   if (answer.retcode != 0) { refused++; return; }
@@ -155,10 +156,10 @@ static void tell(void) {
   uint32_t p50 = latency_count ? latencies[latency_count / 2] : 0;
   uint32_t p99 = latency_count ? latencies[latency_count * 99 / 100] : 0;
   uint32_t most = latency_count ? latencies[latency_count - 1] : 0;
-  printf("{\"asked\":%ld,\"ok\":%ld,\"lost\":%ld,\"refused\":%ld,\"wrong\":%ld,\"p50us\":%u,"
-         "\"p99us\":%u,\"maxUs\":%u}\n", asked_count, ok, lost, refused, wrong, p50, p99, most);
+  printf("{\"asked\":%ld,\"ok\":%ld,\"lost\":%ld,\"late\":%ld,\"refused\":%ld,\"wrong\":%ld,\"p50us\":%u,"
+         "\"p99us\":%u,\"maxUs\":%u}\n", asked_count, ok, lost, late, refused, wrong, p50, p99, most);
   fflush(stdout);
-  asked_count = ok = lost = refused = wrong = latency_count = 0;
+  asked_count = ok = lost = late = refused = wrong = latency_count = 0;
 }
 
 int main(int count, char **words) {

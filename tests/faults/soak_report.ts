@@ -8,6 +8,8 @@ export interface CallerSecond {
   readonly ok: number;
   /** No answer within a second. */
   readonly lost: number;
+  /** Answers to questions that were lost by that. */
+  readonly late: number;
   /** Answered without a node. */
   readonly refused: number;
   /** Answered with what was not asked for, or a node of another module. */
@@ -53,17 +55,26 @@ function middle(values: readonly number[]): number {
   return sorted[sorted.length >> 1] ?? 0;
 }
 
-/** Points that a slope is made of at most: pairs grow with their square. */
-const SLOPE_POINTS_MAX = 400;
+/** Parts of the time of which only the lowest size counts, as garbage is collected in each. */
+const PART_MS = 60_000;
+
+/** The look of each part at which a process was smallest. */
+function lowest(samples: readonly ProcessSample[], fromMs: number): ProcessSample[] {
+  const parts = new Map<number, ProcessSample>();
+  for (const sample of samples) {
+    const part = Math.floor((sample.atMs - fromMs) / PART_MS);
+    if (part >= 0 && sample.bytes < (parts.get(part)?.bytes ?? Infinity)) parts.set(part, sample);
+  }
+  return [...parts.values()];
+}
 
 /**
- * How much a process grows, in megabytes an hour, as the middle of the slopes between all pairs of
- * looks (Theil and Sen): what a collection of garbage frees or has not yet freed hardly counts.
+ * How much what a process holds grows, in megabytes an hour, as the middle of the slopes between all
+ * pairs of its lowest sizes (Theil and Sen): what has not yet been collected does not count, and a
+ * jump that stays hardly does.
  */
 export function slopeMbPerHour(samples: readonly ProcessSample[], fromMs: number): number {
-  const after = samples.filter(({ atMs }) => atMs >= fromMs);
-  const step = Math.max(1, Math.ceil(after.length / SLOPE_POINTS_MAX));
-  const points = after.filter((_, index) => index % step === 0);
+  const points = lowest(samples, fromMs);
   const slopes: number[] = [];
   for (let first = 0; first < points.length; first++) {
     for (let second = first + 1; second < points.length; second++) {
@@ -90,8 +101,12 @@ export function callerTotals(seconds: readonly CallerSecond[]): CallerSecond {
   const most = (name: keyof CallerSecond): number =>
     Math.max(0, ...seconds.map((one) => one[name]));
   return {
-    ...{ asked: sum("asked"), ok: sum("ok"), lost: sum("lost"), refused: sum("refused") },
-    ...{ wrong: sum("wrong"), p50us: middle(seconds.map(({ p50us }) => p50us)) },
+    ...{ asked: sum("asked"), ok: sum("ok"), lost: sum("lost"), late: sum("late") },
+    ...{
+      refused: sum("refused"),
+      wrong: sum("wrong"),
+      p50us: middle(seconds.map(({ p50us }) => p50us)),
+    },
     ...{ p99us: middle(seconds.map(({ p99us }) => p99us)), maxUs: most("maxUs") },
   };
 }

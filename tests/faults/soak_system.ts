@@ -1,8 +1,9 @@
 // Shell. All services at work, for the soak: two dns, reporters and discoveries, an agent, a console, a
 // relay and a database, with what each of them does, and the faults that they are given.
 
-import { fileURLToPath } from "node:url";
+import { readFile } from "node:fs/promises";
 import { RelayClient, RelayWorker } from "../../api/mod.ts";
+import { AGENT_PORT_COUNT } from "../../proto/message_ids.ts";
 import { nextInt, type Rng } from "../../reactor/time/rng.ts";
 import { sleep } from "../../reactor/time/clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
@@ -12,19 +13,14 @@ import { agentFlags, hostKeys } from "../support/fleet.ts";
 import { freePort } from "../support/free_port.ts";
 import { type MariaDb, runAdmin } from "../support/mariadb.ts";
 import { NO_NOISE, NoisyStreams } from "../support/noisy_paths.ts";
-import type { Processes, ProcessOptions, TestProcess } from "../support/processes.ts";
+import type { Processes, TestProcess } from "../support/processes.ts";
 import { starve } from "../support/starve.ts";
 import { until } from "../support/until.ts";
 import { WireCaller, WireConnection, type WireHost } from "../support/wire_client.ts";
+import { COLLECTED } from "./collected.ts";
 
 /** Modules that are called, and nodes that each begins with; one is added or taken by each edit. */
 export const SOAK_MODULES = 30;
-/** Of every service: garbage is not taken for what it holds. */
-export const COLLECTED: ProcessOptions = {
-  env: { DENO_V8_FLAGS: "--expose-gc" },
-  denoFlags: [`--preload=${fileURLToPath(new URL("./collect_garbage.ts", import.meta.url))}`],
-};
-
 /** The first of them: module 7 is that of the nodes that register themselves. */
 const FIRST_MODULE = 11;
 const NODES = 5;
@@ -50,6 +46,18 @@ type Pair = "dns" | "reporter" | "discovery";
 
 function soakNode(modId: number, index: number): WireHost {
   return { ip: 10 * 2 ** 24 + modId * 2 ** 16 + index, port: NODE_PORT };
+}
+
+/** Datagrams that the kernel dropped at ports of 127.0.0.1, as they were full; 0 where it does not tell. */
+async function droppedAt(firstPort: number, count: number): Promise<number> {
+  const table = await readFile("/proc/net/udp", "utf8").catch(() => "");
+  let dropped = 0;
+  for (const line of table.split("\n")) {
+    const words = line.trim().split(/\s+/);
+    const port = parseInt(words[1]?.split(":")[1] ?? "", 16);
+    if (port >= firstPort && port < firstPort + count) dropped += Number(words.at(-1));
+  }
+  return dropped;
 }
 
 /** What went on beside the calls. */
@@ -91,6 +99,7 @@ export class SoakSystem {
   #connection: WireConnection | undefined;
   #isOver = false;
   #startedMs = 0;
+  #dropped = 0;
 
   constructor(processes: Processes, server: MariaDb, rng: Rng) {
     this.#processes = processes;
@@ -186,6 +195,11 @@ export class SoakSystem {
     return LEASED.length - (this.#watcher?.leastSince(this.#startedMs) ?? 0);
   }
 
+  /** Datagrams of callers that the kernel dropped, as a port of the agent was full. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
   /** Ends the edits and the requests; then waits until the agent has what the table has. */
   async settle(): Promise<void> {
     this.#isOver = true;
@@ -201,6 +215,7 @@ export class SoakSystem {
       );
     }
     caller.close();
+    this.#dropped = await droppedAt(this.#get("agent").port(), AGENT_PORT_COUNT);
   }
 
   async close(): Promise<void> {

@@ -7,10 +7,10 @@ import process from "node:process";
 import { test } from "node:test";
 import { figure } from "../support/figure.ts";
 import { runtimeName, withProcesses } from "../support/processes.ts";
+import { COLLECTED } from "./collected.ts";
 import { reasonAgainst } from "./needs.ts";
 import { soakAll } from "./soak.ts";
 import { drawSoak, handleGrowth, type ProcessSample, slopeMbPerHour } from "./soak_report.ts";
-import { COLLECTED } from "./soak_system.ts";
 
 const MB = 2 ** 20;
 /** A process that grows so many megabytes an hour, saw teeth of garbage aside. */
@@ -66,7 +66,17 @@ test("the garbage of a thread that blocks, in which no timer runs, is collected 
 
 test("the picture of a soak has its lines and faults", () => {
   const svg = drawSoak({
-    seconds: [{ asked: 2, ok: 1, lost: 1, refused: 0, wrong: 0, p50us: 90, p99us: 400, maxUs: 1 }],
+    seconds: [{
+      asked: 2,
+      ok: 1,
+      lost: 1,
+      late: 0,
+      refused: 0,
+      wrong: 0,
+      p50us: 90,
+      p99us: 400,
+      maxUs: 1,
+    }],
     services: [{ name: "agent", isSteady: true, samples: grown(1) }],
     faults: [{ atMs: 500, what: "kill -9 dns b" }],
     rate: 2,
