@@ -5,6 +5,7 @@ import { formatIpv4 } from "../reactor/address.ts";
 import { type CallHistoryRow, HISTORY_STEPS_S } from "../sql/results/call_history.ts";
 import type { EventKind, NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
+import { BucketReports } from "./bucket_reports.ts";
 import type { KeptRow, TimedStatusRow } from "./report_rows.ts";
 import type { RowGains } from "./spool/spool_format.ts";
 import { STATUS_KEYS_MAX } from "./store_queue.ts";
@@ -73,6 +74,13 @@ interface ModuleNodes {
   readonly nodes: Map<number, Baseline>;
 }
 
+/** A node of which something was told in the open bucket. */
+interface Touched {
+  readonly module: ModuleNodes;
+  readonly node: number;
+  readonly base: Baseline;
+}
+
 /** The rows of a bucket that is over. */
 export interface ClosedBucket {
   /** Begin, in unix seconds. */
@@ -80,6 +88,8 @@ export interface ClosedBucket {
   readonly rows: CallHistoryRow[];
   /** What of it came from senders that keep what they send, by session. */
   readonly kept: ReadonlyMap<number, readonly CallHistoryRow[]>;
+  /** The same report by report; undefined: that is not known. */
+  readonly reports?: BucketReports | undefined;
 }
 
 /** A row as the tracker takes it. */
@@ -103,6 +113,8 @@ export interface CallTrackerOptions {
   readonly keysMax?: number;
   /** @default {HISTORY_ROWS_MAX} */
   readonly rowsMax?: number;
+  /** True: {@linkcode ClosedBucket.reports} are wanted. @default {false} */
+  readonly keepsReports?: boolean;
   /** A node is out, or back. */
   onEvent(event: NewEvent): void;
 }
@@ -128,10 +140,14 @@ export class CallTracker {
   #keyCount = 0;
   #refusedCount = 0;
   #detailDroppedCount = 0;
-  #touched: { readonly module: ModuleNodes; readonly node: number; readonly base: Baseline }[] = [];
+  #touched: Touched[] = [];
+  #reports = new BucketReports();
 
   constructor(options: CallTrackerOptions) {
-    this.#options = { keysMax: STATUS_KEYS_MAX, rowsMax: HISTORY_ROWS_MAX, ...options };
+    this.#options = {
+      ...{ keysMax: STATUS_KEYS_MAX, rowsMax: HISTORY_ROWS_MAX, keepsReports: false },
+      ...options,
+    };
   }
 
   /** Nodes followed, results of nodes beyond the limit, and rows left out of full buckets. */
@@ -192,8 +208,14 @@ export class CallTracker {
 
   /** What came from this peer since the last bucket is not to be counted. */
   leaveOut(peer: string): void {
-    for (const { module, base } of this.#touched) if (module.peer === peer) clear(base);
+    const sessions = new Set<number>();
+    for (const { module, base } of this.#touched) {
+      if (module.peer !== peer) continue;
+      clear(base);
+      if (module.session !== undefined) sessions.add(module.session);
+    }
     this.#touched = this.#touched.filter(({ base }) => base.touched);
+    if (sessions.size > 0) this.#reports.split(sessions);
   }
 
   /** Connection `peer` is gone. */
@@ -222,7 +244,11 @@ export class CallTracker {
     if (!force && nowS >= atSeconds && nowS < atSeconds + BUCKET_S) return undefined;
     this.#bucketS = undefined;
     if (wallMs >= this.#adoptUntilMs) this.#adopted.clear();
-    return { atSeconds, ...this.#takeRows(atSeconds) };
+    const touched = this.#touched;
+    const reports = this.#reports;
+    this.#touched = [];
+    this.#reports = new BucketReports();
+    return { atSeconds, ...this.#takeRows(atSeconds, touched, reports) };
   }
 
   /** Forgets nodes that nobody has spoken of for {@linkcode BASELINE_AGE_MAX_MS}. */
@@ -268,6 +294,9 @@ export class CallTracker {
     // Refused calls tell nothing of a node: they must not thin the share of those that are out.
     if (node !== NO_NODE) base.reportCount++;
     if (row.overload) base.overloadCount++;
+    if (row.kept !== undefined && this.#options.keepsReports) {
+      this.#reports.add(row.kept, row, gained);
+    }
     if (row.overload !== base.overload) this.#noteChange(row, wallMs);
     base.succ = succ;
     base.err = err;
@@ -338,15 +367,19 @@ export class CallTracker {
   }
 
   /** What was gained, as rows: one for each node and caller, one for each module. */
-  #takeRows(atSeconds: number): Omit<ClosedBucket, "atSeconds"> {
+  #takeRows(
+    atSeconds: number,
+    touched: readonly Touched[],
+    reports: BucketReports,
+  ): Omit<ClosedBucket, "atSeconds"> {
     const gains = new BucketGains(atSeconds, this.#options.rowsMax);
-    for (const { module, node, base } of this.#touched) {
+    for (const { module, node, base } of touched) {
       if (!gains.add(module, node, base)) this.#detailDroppedCount++;
       clear(base);
     }
-    this.#touched = [];
     for (const [key, sum] of gains.sums()) this.#addTotal(key, sum);
-    return { rows: gains.rows, kept: gains.kept };
+    const isKnown = this.#options.keepsReports && reports.isWhole;
+    return { rows: gains.rows, kept: gains.kept, ...(isKnown ? { reports } : {}) };
   }
 
   #addTotal(key: ModuleId, sum: Gain): void {

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CallHistoryRow } from "../sql/results/call_history.ts";
-import type { ClosedBucket } from "./call_history.ts";
+import fc from "fast-check";
+import { moduleText } from "../model/module.ts";
+import { addressText } from "../model/node.ts";
+import type { CallHistoryRow, SessionMark } from "../sql/results/call_history.ts";
+import { isIn, type MarkState, missingIn } from "../sql/results/mark_state.ts";
+import { CallTracker, type ClosedBucket } from "./call_history.ts";
 import { EVENT_BACKLOG_MAX, EventBacklog, HistoryBacklog } from "./history_backlog.ts";
 
 function bucket(atSeconds: number, ports: readonly number[]): ClosedBucket {
@@ -151,6 +155,142 @@ function totalsOf(backlog: HistoryBacklog): Record<string, number[]> {
   }
   return totals;
 }
+
+/** A report of a session: it says this of one node, or of calls that got none (0). */
+interface OneReport {
+  readonly session: number;
+  readonly node: number;
+  readonly calls: number;
+  /** It is the first of a bucket. */
+  readonly begins: boolean;
+}
+
+/** Buckets of all reports that are wanted, as they come in one after the other. */
+function backlogOf(
+  reports: readonly OneReport[],
+  isWanted: (session: number, seq: number) => boolean,
+  rowsMax: number,
+): HistoryBacklog {
+  const backlog = newBacklog(rowsMax);
+  const tracker = new CallTracker({ onEvent: () => {}, keepsReports: true });
+  const seqs = new Map<number, number>();
+  let marks: SessionMark[] = [];
+  let atMs = 1_700_000_000_000;
+  const close = (): void => {
+    const bucket = tracker.close(atMs, true);
+    if (bucket !== undefined) backlog.add(bucket, marks);
+    marks = [];
+    atMs += 10_000;
+  };
+  for (const { session, node, calls, begins } of reports) {
+    if (begins) close();
+    const seq = (seqs.get(session) ?? 0) + 1;
+    seqs.set(session, seq);
+    if (!isWanted(session, seq)) continue;
+    marks.push({ session, from: seq - 1, to: seq });
+    const gains = { succ: node === 0 ? 0 : calls, err: node, timed: 0, timeMs: 0 };
+    const kept = { session, seq, gains, refusedNew: node === 0 ? calls : 0 };
+    const none = { overload: calls, unusable: 0, noNode: 0, noRoute: 0 };
+    tracker.add(`kept ${session}`, [{
+      ...{ modId: 1, cmdId: 1, ip: node, port: node, caller: session - 1, ts: 1, kept },
+      ...{ succCount: 0, errCount: 0, overload: calls > 3 && node > 0, succTotal: 9, errTotal: 0 },
+      ...(node === 0 ? { refused: none } : {}),
+    }], atMs);
+  }
+  close();
+  return backlog;
+}
+
+/** What all buckets say together, but for how nodes are weighed, and which reports are in them. */
+function contentOf(backlog: HistoryBacklog): unknown {
+  const calls: Record<string, number[]> = {};
+  const reports = new Set<string>();
+  for (let one = backlog.first; one !== undefined; one = backlog.first) {
+    for (const row of one.rows) {
+      const key = `${moduleText(row)} ${addressText(row)} ${row.caller}`;
+      const counts = [row.succCount, row.errCount, row.refusedCount];
+      if (row.port > 0) counts.push(row.reportCount, row.overloadCount);
+      calls[key] = counts.map((count, i) => count + (calls[key]?.[i] ?? 0));
+    }
+    for (const { session, from, to } of one.marks) {
+      for (let seq = from + 1; seq <= to; seq++) {
+        assert.ok(!reports.has(`${session} ${seq}`), "in two buckets");
+        reports.add(`${session} ${seq}`);
+      }
+    }
+    backlog.settle();
+  }
+  return [calls, [...reports].sort()];
+}
+
+const reportArbitrary = fc.record({
+  session: fc.integer({ min: 1, max: 3 }),
+  node: fc.nat(2),
+  calls: fc.integer({ min: 1, max: 5 }),
+  begins: fc.boolean(),
+});
+
+/** How far others have brought a session: with up to one gap. */
+const stateArbitrary = fc.tuple(fc.nat(12), fc.nat(12), fc.nat(12)).map(
+  ([one, other, seq]): MarkState => {
+    const [from, to] = one < other ? [one, other] : [other, one];
+    return { seq, gaps: from < to && to <= seq ? [{ from, to }] : [] };
+  },
+);
+
+test("HistoryBacklog leaves out those reports that are in SQL, and keeps all others", () => {
+  const statesArbitrary = fc.array(fc.tuple(fc.integer({ min: 1, max: 3 }), stateArbitrary));
+  fc.assert(fc.property(
+    fc.array(reportArbitrary, { maxLength: 60, size: "max" }),
+    statesArbitrary,
+    fc.constantFrom(4, 100_000),
+    (reports, pairs, rowsMax) => {
+      const states = new Map(pairs);
+      const backlog = backlogOf(reports, () => true, rowsMax);
+      // As the one that is refused: of a session that it has nothing of nobody says anything.
+      const { marks = [] } = backlog.first ?? {};
+      for (const [session, state] of states) {
+        const own = marks.filter((mark) => mark.session === session);
+        const isMoved = own.some(({ from, to }) =>
+          missingIn(state, { from, to }).reduce((sum, one) => sum + one.to - one.from, 0) <
+            to - from
+        );
+        if (!isMoved) states.delete(session);
+      }
+      assert.deepEqual(backlog.leaveOutStored(states), []);
+      const isMissing = (session: number, seq: number): boolean => {
+        const state = states.get(session);
+        return state === undefined || !isIn(state, seq);
+      };
+      assert.deepEqual(contentOf(backlog), contentOf(backlogOf(reports, isMissing, rowsMax)));
+    },
+  ));
+});
+
+test("HistoryBacklog names sessions of which it does not know what came of which report", () => {
+  const backlog = newBacklog(100);
+  const marks = [1, 2, 3].map((session) => ({ session, from: 0, to: 2 }));
+  backlog.add(keptBucket(10, [1, 2, 3]), marks);
+  const at = (seq: number): MarkState => ({ seq, gaps: [] });
+  // Nothing of the first is in SQL, some of the second, all of the third.
+  const unclear = backlog.leaveOutStored(new Map([[1, at(0)], [2, at(1)], [3, at(2)]]));
+  assert.deepEqual(unclear, [1, 2]);
+  assert.deepEqual(backlog.first?.marks, marks.slice(0, 2));
+  assert.deepEqual([...backlog.first?.kept.keys() ?? []], [1, 2]);
+});
+
+test("HistoryBacklog adds buckets together without what others have between them", () => {
+  const backlog = newBacklog(3);
+  const ranges = [[0, 1], [1, 4], [4, 5], [9, 12]];
+  for (const [index, [from, to]] of ranges.entries()) {
+    backlog.add(keptBucket(10 * (index + 1), [3]), [{ session: 3, from, to }]);
+  }
+  backlog.settle();
+  assert.deepEqual(backlog.first?.marks, [
+    { session: 3, from: 1, to: 5 },
+    { session: 3, from: 9, to: 12 },
+  ]);
+});
 
 test("EventBacklog is bounded and counts what it drops", () => {
   const backlog = new EventBacklog();

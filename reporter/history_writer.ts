@@ -1,10 +1,10 @@
 // Shell. Writes call history and events into the database, sums up and deletes what is old.
 
-import { type Clock, setRepeating, type Timer } from "../reactor/time/clock.ts";
+import { type Clock, setRepeating, sleep, type Timer } from "../reactor/time/clock.ts";
 import { messageOf, StoreError } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
-import type { HistoryStep } from "../sql/results/call_history.ts";
+import type { HistoryStep, MovedSession } from "../sql/results/call_history.ts";
 import { EVENTS_PER_CALL_MAX } from "../sql/results/event.ts";
 import type { CallStatusRow, Store } from "../sql/store.ts";
 import { endsWithin } from "../service/store_health.ts";
@@ -13,6 +13,7 @@ import { EventBacklog, HistoryBacklog, type PendingBucket } from "./history_back
 import type { KeptSessions } from "./kept_sessions.ts";
 import type { KeptRow } from "./report_rows.ts";
 import type { RowGains } from "./spool/spool_format.ts";
+import { STOP_RETRY_MS } from "./store_queue.ts";
 
 /** How often it is looked whether a bucket is over. */
 const TICK_MS = 1_000;
@@ -66,7 +67,10 @@ export interface HistoryWriterOptions {
   readonly keysMax: number;
   readonly retention: HistoryRetention;
   /** Senders that keep what they send. */
-  readonly sessions: Pick<KeptSessions, "take" | "close" | "noteStored" | "again">;
+  readonly sessions: Pick<
+    KeptSessions,
+    "take" | "close" | "noteStored" | "noteElsewhere" | "again"
+  >;
   /** Divides results that have come from those that come: whether those before are in SQL. */
   divide(): () => boolean;
   /** What is on disk of senders that are left out of buckets. */
@@ -118,8 +122,8 @@ export class HistoryWriter {
   #refused = false;
   #isResultsWarned = false;
   #pausedUntilMs = -Infinity;
-  /** Sessions to be left out of buckets once none is on its way. */
-  readonly #again = new Set<number>();
+  /** Sessions to be left out of the bucket that is on its way, by its number. */
+  readonly #again = new Map<number, number>();
   #rollUpDueMs = 0;
   #pruneDueMs = 0;
   #rowsWritten = 0;
@@ -135,7 +139,7 @@ export class HistoryWriter {
     this.#writer = 1 + Math.floor(rng.next() * (Number.MAX_SAFE_INTEGER - 1));
     this.#backlog = new HistoryBacklog(() => 1 + Math.floor(rng.next() * 0xffff_fffe));
     this.#tracker = new CallTracker({
-      keysMax,
+      ...{ keysMax, keepsReports: true },
       onEvent: (event) => {
         this.#events.add(event);
         this.#eventTimer ??= options.clock.setTimer(EVENT_DELAY_MS, () => {
@@ -220,9 +224,11 @@ export class HistoryWriter {
 
   /** What is held of a session is not to be counted; it is sent again. */
   sendAgain(session: number): void {
+    const { first } = this.#backlog;
     // A bucket that is on its way finds out by its marks, and is left as it is until then.
-    if (this.#working === undefined) this.#backlog.leaveOut([session]);
-    else this.#again.add(session);
+    const isOnItsWay = this.#working !== undefined && first !== undefined;
+    this.#backlog.leaveOut([session], isOnItsWay ? 1 : 0);
+    if (isOnItsWay) this.#again.set(session, first.number);
     this.#tracker.leaveOut(keptPeer(session));
     this.#options.recounts?.note(session);
     this.#options.sessions.again(session);
@@ -249,13 +255,24 @@ export class HistoryWriter {
     this.#eventTimer?.cancel();
     this.#closeBucket(clock.wallMs(), true);
     this.#rollUpDueMs = this.#pruneDueMs = Infinity;
-    const drain = async (): Promise<void> => {
-      await this.#working;
-      if (this.#refused) this.#discard();
-      else await this.#writeAll().catch((error) => this.#noteFailure(error));
-    };
-    await endsWithin(clock, limitMs, drain());
+    await endsWithin(clock, limitMs, this.#drain(clock.nowMs() + limitMs));
     return this.#backlog.ownRowCount() + this.#events.size;
+  }
+
+  /** Writes all, and tries again until it is too late: what senders that are gone left is nowhere else. */
+  async #drain(endMs: number): Promise<void> {
+    const { clock } = this.#options;
+    await this.#working;
+    while (!this.#refused) {
+      try {
+        return await this.#writeAll();
+      } catch (error) {
+        this.#noteFailure(error);
+      }
+      if (!this.#refused && clock.nowMs() + STOP_RETRY_MS >= endMs) return;
+      if (!this.#refused) await sleep(clock, STOP_RETRY_MS);
+    }
+    this.#discard();
   }
 
   #tick(): void {
@@ -346,15 +363,30 @@ export class HistoryWriter {
       this.#rowsDropped += bad.length;
       sessions.noteStored(marks);
     }
-    const left = new Set([...moved, ...this.#again]);
-    this.#backlog.leaveOut(left);
-    for (const session of left) {
-      this.#again.delete(session);
-      if (!moved.includes(session)) continue;
-      this.#tracker.leaveOut(keptPeer(session));
-      this.#options.recounts?.note(session);
+    const again = [...this.#again].filter(([, at]) => at === number).map(([session]) => session);
+    this.#again.clear();
+    if (moved.length === 0) return;
+    this.#backlog.leaveOut(again, 0, 1);
+    this.#leaveOutStored(moved.filter(({ session }) => !again.includes(session)));
+  }
+
+  /**
+   * What others have written of sessions is left out, and what they have not stays: its sender may be
+   * gone, and have it no more.
+   */
+  #leaveOutStored(moved: readonly MovedSession[]): void {
+    const { sessions, recounts } = this.#options;
+    // What has come since as well: then all of a session is in buckets that are closed.
+    this.closeBucket();
+    const states = new Map(moved.map(({ session, state }) => [session, state]));
+    const unclear = this.#backlog.leaveOutStored(states);
+    this.#backlog.leaveOut(unclear);
+    for (const session of unclear) {
+      recounts?.note(session);
       sessions.again(session);
+      states.delete(session);
     }
+    for (const [session, { seq }] of states) sessions.noteElsewhere(session, seq);
   }
 
   async #rollUp(nowMs: number): Promise<void> {

@@ -6,7 +6,7 @@ import { seededRng } from "../reactor/time/rng.ts";
 import { type CallHistoryRow, HISTORY_KEEP_S } from "../sql/results/call_history.ts";
 import type { NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
-import type { MarkedBucket, MarkedOutcome } from "../sql/results/call_history.ts";
+import type { MarkedBucket, MarkedOutcome, MovedSession } from "../sql/results/call_history.ts";
 import { LogList } from "../tests/support/log_list.ts";
 import {
   HISTORY_REFUSED_MS,
@@ -37,7 +37,7 @@ class FakeStore {
 
   /** Buckets with marks, and what is said of the next one. */
   readonly marked: MarkedBucket[] = [];
-  moved: number[] = [];
+  moved: MovedSession[] = [];
 
   writeMarkedHistory(bucket: MarkedBucket): Promise<MarkedOutcome> {
     this.attempts++;
@@ -96,6 +96,8 @@ interface Setup {
   report(succTotal: number, overload?: boolean): void;
   /** Lets time pass second by second, so that what waits for the store goes on in between. */
   pass(seconds: number): Promise<void>;
+  /** Stops the writer, and lets that time pass. */
+  stop(limitMs: number): Promise<number>;
 }
 
 function setUp(stored: CallStatusRow[] = [], wallStartMs = 1_700_000_000_000): Setup {
@@ -145,6 +147,14 @@ function setUp(stored: CallStatusRow[] = [], wallStartMs = 1_700_000_000_000): S
         clock.advance(1000);
         await settle();
       }
+    },
+    async stop(limitMs): Promise<number> {
+      const stopped = writer.stop(limitMs);
+      for (let ms = 0; ms < limitMs; ms += 10) {
+        await settle();
+        clock.advance(10);
+      }
+      return await stopped;
     },
   };
 }
@@ -281,7 +291,16 @@ test("HistoryWriter stop() writes the open bucket, and counts what a dead databa
   const dead = setUp();
   dead.report(7);
   dead.store.fault = away;
-  assert.equal(await dead.writer.stop(500), 2);
+  assert.equal(await dead.stop(500), 2);
+});
+
+test("HistoryWriter stop() tries again while there is time", async () => {
+  const lab = setUp([status(0)]);
+  lab.report(7);
+  lab.store.fault = away;
+  lab.clock.setTimer(400, () => lab.store.fault = undefined);
+  assert.equal(await lab.stop(500), 0);
+  assert.equal(lab.store.successes, 7);
 });
 
 test("HistoryWriter tells a sender what is stored only after its bucket is", async () => {
@@ -309,13 +328,50 @@ test("HistoryWriter tells a sender what is stored only after its bucket is", asy
   assert.deepEqual(lab.store.marked[1].marks, [{ session: 77, from: 2, to: 3 }]);
 });
 
+/** What the database says of session 77. */
+const movedTo = (seq: number): MovedSession[] => [{ session: 77, state: { seq, gaps: [] } }];
+
+test("HistoryWriter writes of a session what another reporter has not written", async () => {
+  const lab = setUp();
+  await lab.pass(1);
+  lab.keptReport(1, 5);
+  lab.keptReport(2, 7);
+  lab.store.fault = away;
+  await lab.pass(11);
+  lab.keptReport(3, 30);
+  // Its sender is gone, and has nothing any more.
+  lab.sessions.gone({ loop: 0, peer: 1 });
+  lab.store.fault = undefined;
+  lab.store.moved = movedTo(1);
+  await lab.pass(20);
+  const marks = lab.store.marked.map((bucket) => bucket.marks);
+  assert.deepEqual(marks, [[{ session: 77, from: 1, to: 2 }], [{ session: 77, from: 2, to: 3 }]]);
+  assert.equal(lab.store.successes, 37);
+  assert.equal(lab.sessions.stats.kept_sessions, 0, "all of it is stored");
+});
+
+test("HistoryWriter tells a sender how far another reporter has brought it, and goes on", async () => {
+  const lab = setUp();
+  await lab.pass(1);
+  for (const seq of [1, 2]) lab.keptReport(seq, 5);
+  lab.store.moved = movedTo(4);
+  await lab.pass(20);
+  assert.deepEqual(lab.told.slice(2), ["4 4"]);
+  assert.equal(lab.store.successes, 0);
+  // They were on their way when it was told.
+  for (const seq of [3, 4, 5]) lab.keptReport(seq, 2);
+  await lab.pass(20);
+  assert.equal(lab.store.successes, 2);
+  assert.deepEqual(lab.store.marked.at(-1)?.marks, [{ session: 77, from: 4, to: 5 }]);
+});
+
 test("HistoryWriter leaves out a session that another reporter goes on with, and no other", async () => {
   const lab = setUp();
   await lab.pass(1);
   lab.keptReport(1, 5);
   lab.report(4);
   lab.report(6);
-  lab.store.moved = [77];
+  lab.writer.sendAgain(77);
   await lab.pass(20);
   assert.deepEqual(lab.told.slice(2), ["again"]);
   assert.deepEqual(lab.store.marked, []);
@@ -326,6 +382,29 @@ test("HistoryWriter leaves out a session that another reporter goes on with, and
   lab.keptReport(2, 5);
   await lab.pass(20);
   assert.equal(lab.store.successes, 2, "until it has been opened again nothing of it is taken");
+});
+
+test("HistoryWriter keeps what comes again while the bucket before is on its way", async () => {
+  const lab = setUp();
+  await lab.pass(1);
+  lab.keptReport(1, 5);
+  const written = Promise.withResolvers<void>();
+  const write = lab.store.writeMarkedHistory.bind(lab.store);
+  lab.store.writeMarkedHistory = (bucket) => written.promise.then(() => write(bucket));
+  await lab.pass(11);
+  lab.writer.sendAgain(77);
+  lab.sessions.open(77, { loop: 0, peer: 2 });
+  await lab.pass(1);
+  for (const seq of [1, 2]) lab.keptReport(seq, 5);
+  await lab.pass(11);
+  lab.store.writeMarkedHistory = (bucket) => {
+    lab.store.writeMarkedHistory = write;
+    lab.store.moved = movedTo(1);
+    return write(bucket);
+  };
+  written.resolve();
+  await lab.pass(11);
+  assert.equal(lab.store.successes, 10);
 });
 
 test("HistoryWriter does not count as lost what senders keep", async () => {

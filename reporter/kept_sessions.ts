@@ -180,9 +180,27 @@ export class KeptSessions {
     for (const { session, to } of marks) {
       const known = this.#sessions.get(session);
       if (known === undefined || to <= known.stored) continue;
-      known.stored = to;
-      if (known.peer === undefined) this.#forgetIdle(session, known);
-      else if (to > known.durable) this.#options.tell(known.peer, progressOf(known));
+      this.#setStored(session, known, to);
+    }
+  }
+
+  /**
+   * Others have written reports of a session, up to this one. Of what is held here the rest stays. To
+   * be called when all of it is in buckets that are closed.
+   */
+  noteElsewhere(session: number, seq: number): void {
+    const known = this.#sessions.get(session);
+    if (known === undefined) return;
+    if (seq > known.held) known.held = known.closed = seq;
+    if (seq > known.stored) this.#setStored(session, known, seq);
+  }
+
+  #setStored(session: number, known: Session, stored: number): void {
+    known.stored = stored;
+    if (known.peer === undefined) this.#forgetIdle(session, known);
+    // Else it would begin to send what is not taken yet.
+    else if (known.isKnown && stored > known.durable) {
+      this.#options.tell(known.peer, progressOf(known));
     }
   }
 

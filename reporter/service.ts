@@ -144,6 +144,7 @@ export class ReporterService extends LoopService<
   readonly #progress: HistoryWriterOptions["sessions"] = {
     take: (session, seq) => this.#sessions.take(session, seq),
     again: (session) => this.#sessions.again(session),
+    noteElsewhere: (session, seq) => this.#sessions.noteElsewhere(session, seq),
     close: () => [...this.#sessions.close(), ...this.#spool?.close() ?? []],
     noteStored: (marks) => {
       this.#sessions.noteStored(marks);

@@ -124,7 +124,7 @@ export const RETRY_MIN_MS = 100;
 export const RETRY_MAX_MS = 5_000;
 
 /** Pause between two tries while stopping. */
-const STOP_RETRY_MS = 50;
+export const STOP_RETRY_MS = 50;
 
 /** What {@linkcode StoreQueue} is given. */
 export interface StoreQueueOptions {

@@ -54,7 +54,10 @@ class Database {
     };
     const moved = marks.filter(({ session, from }) =>
       !done(session) && (this.marks.get(session)?.at ?? 0) !== from
-    ).map(({ session }) => session);
+    ).map(({ session }) => ({
+      session,
+      state: { seq: this.marks.get(session)?.at ?? 0, gaps: [] },
+    }));
     if (moved.length > 0) return { moved, bad: [] };
     this.write(source, rows);
     for (const { session, to } of marks) this.marks.set(session, { at: to, writer, number });

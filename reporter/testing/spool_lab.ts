@@ -9,6 +9,7 @@ import {
   HISTORY_KEEP_S,
   type MarkedBucket,
   type MarkedOutcome,
+  type MovedSession,
 } from "../../sql/results/call_history.ts";
 import { afterRanges, type MarkState, NO_MARK, seqsOf } from "../../sql/results/mark_state.ts";
 import { HistoryWriter } from "../history_writer.ts";
@@ -40,7 +41,7 @@ export class LabDatabase {
 
   writeMarkedHistory({ rows, marks, writer, number }: MarkedBucket): Promise<MarkedOutcome> {
     if (this.state === "away") return Promise.reject(new StoreError("away", true));
-    const answer = (moved: number[]): Promise<MarkedOutcome> =>
+    const answer = (moved: MovedSession[]): Promise<MarkedOutcome> =>
       this.state === "up"
         ? Promise.resolve({ moved, bad: [] })
         : Promise.reject(new StoreError("answer lost", true));
@@ -52,7 +53,8 @@ export class LabDatabase {
         marks.filter((mark) => mark.session === session),
       )
     );
-    const moved = sessions.filter((_, i) => after[i] === undefined);
+    const moved = sessions.filter((_, i) => after[i] === undefined)
+      .map((session) => ({ session, state: this.marks.get(session) ?? NO_MARK }));
     if (moved.length > 0) return answer(moved);
     for (const [i, session] of sessions.entries()) this.marks.set(session, after[i] ?? NO_MARK);
     this.marks.set(writer, { seq: number, gaps: [] });
@@ -104,6 +106,7 @@ class LabReporter {
       sessions: {
         take: (session, seq) => sessions.take(session, seq),
         again: (session) => sessions.again(session),
+        noteElsewhere: (session, seq) => sessions.noteElsewhere(session, seq),
         close: () => [...sessions.close(), ...this.spool?.close() ?? []],
         noteStored: (marks) => {
           sessions.noteStored(marks);

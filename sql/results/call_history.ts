@@ -177,10 +177,16 @@ export interface MarkedBucket {
   readonly marks: readonly SessionMark[];
 }
 
+/** A session of which somebody else has written reports, and which of them are in the history. */
+export interface MovedSession {
+  readonly session: number;
+  readonly state: MarkState;
+}
+
 /** What became of a {@linkcode MarkedBucket}. */
 export interface MarkedOutcome {
-  /** Not empty: nothing was written, because somebody else has written reports of these sessions. */
-  readonly moved: readonly number[];
+  /** Not empty: nothing was written, because some reports of these sessions are in the history already. */
+  readonly moved: readonly MovedSession[];
   /** Rows that the database refuses; all others are written. */
   readonly bad: readonly RefusedRow<CallHistoryRow>[];
 }

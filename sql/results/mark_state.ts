@@ -38,6 +38,19 @@ export function afterRange({ seq, gaps }: MarkState, range: ReportRange): MarkSt
   };
 }
 
+/** Of these reports those that are not in the history yet, in order. */
+export function missingIn({ seq, gaps }: MarkState, { from, to }: ReportRange): ReportRange[] {
+  return [...gaps, { from: seq, to: Infinity }]
+    .map((open) => ({ from: Math.max(open.from, from), to: Math.min(open.to, to) }))
+    .filter((one) => one.from < one.to)
+    .sort((one, other) => one.from - other.from);
+}
+
+/** Whether a report is in the history. */
+export function isIn({ seq, gaps }: MarkState, report: number): boolean {
+  return report <= seq && !gaps.some(({ from, to }) => from < report && report <= to);
+}
+
 /** The state once a list of reports is written too; undefined when one of them is already. */
 export function afterRanges(
   state: MarkState,

@@ -9,7 +9,7 @@ import {
   type Script,
 } from "../drivers/sql_script.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
-import type { MarkedBucket, MarkedOutcome, SessionMark } from "./call_history.ts";
+import type { MarkedBucket, MarkedOutcome, MovedSession, SessionMark } from "./call_history.ts";
 import { afterRanges, type MarkState, NO_MARK } from "./mark_state.ts";
 import { RowsRefusedError } from "./divided_write.ts";
 import {
@@ -59,7 +59,7 @@ interface MarkMove {
 }
 
 /** Marks that may be moved, or the sessions some of whose reports are in the history already. */
-type MarkCheck = { readonly moves: readonly MarkMove[] } | { readonly moved: number[] };
+type MarkCheck = { readonly moves: readonly MarkMove[] } | { readonly moved: MovedSession[] };
 
 function rangesOf({ marks }: MarkedBucket): Map<number, SessionMark[]> {
   const ranges = new Map<number, SessionMark[]>();
@@ -95,11 +95,11 @@ function* checkMarksScript(
   const found = (yield* readMarkStatesScript(shape, sorted, forUpdate(dialect))) ?? new Map();
   if ((found.get(writer)?.seq ?? 0) >= number) return undefined;
   const moves: MarkMove[] = [];
-  const moved: number[] = [];
+  const moved: MovedSession[] = [];
   for (const [session, reports] of ranges) {
     const before = found.get(session) ?? NO_MARK;
     const after = afterRanges(before, reports);
-    if (after === undefined) moved.push(session);
+    if (after === undefined) moved.push({ session, state: before });
     else moves.push({ session, before, after });
   }
   return moved.length > 0 ? { moved } : { moves };
@@ -150,7 +150,7 @@ function* writeMarkedScript(
   shape: SchemaShape,
   bucket: MarkedBucket,
   nowS: number,
-): Script<number[]> {
+): Script<MovedSession[]> {
   const check = yield* checkMarksScript(dialect, shape, bucket, nowS);
   if (check === undefined) return [];
   if ("moved" in check) return check.moved;

@@ -11,7 +11,7 @@ import {
   HISTORY_TIME_MS_MAX,
   type HistoryStep,
 } from "../results/call_history.ts";
-import type { MarkedBucket } from "../results/call_history.ts";
+import type { MarkedBucket, MarkedOutcome } from "../results/call_history.ts";
 import type { Define } from "./conformance_bench.ts";
 import { EVENT_TEXT_LENGTH_MAX, type NewEvent } from "../results/event.ts";
 import { openStore } from "../open_store.ts";
@@ -197,7 +197,10 @@ function testHistory(define: Define): void {
       marks: [{ session: 9_007_199_254_740_991, from, to }],
     });
     const written = { moved: [], bad: [] };
-    const moved = { moved: [9_007_199_254_740_991], bad: [] };
+    const moved = (seq: number): MarkedOutcome => ({
+      moved: [{ session: 9_007_199_254_740_991, state: { seq, gaps: [] } }],
+      bad: [],
+    });
     const sum = async (): Promise<unknown> => counts(await read(store, {}))[0]?.[1];
     assert.deepEqual(await store.readMarkStates([9_007_199_254_740_991]), new Map());
     assert.deepEqual(await store.writeMarkedHistory(bucket(1, 1, 0, 5)), written);
@@ -208,13 +211,13 @@ function testHistory(define: Define): void {
       new Map([[9_007_199_254_740_991, { seq: 5, gaps: [] }]]),
     );
     // Another writer, which was given the same reports.
-    assert.deepEqual(await store.writeMarkedHistory(bucket(2, 1, 0, 5)), moved);
-    assert.deepEqual(await store.writeMarkedHistory(bucket(2, 1, 3, 8)), moved);
+    assert.deepEqual(await store.writeMarkedHistory(bucket(2, 1, 0, 5)), moved(5));
+    assert.deepEqual(await store.writeMarkedHistory(bucket(2, 1, 3, 8)), moved(5));
     assert.equal(await sum(), 5);
     assert.deepEqual(await store.writeMarkedHistory(bucket(2, 1, 5, 7)), written);
     assert.equal(await sum(), 7);
     // The first one again: what it holds stands elsewhere now.
-    assert.deepEqual(await store.writeMarkedHistory(bucket(1, 2, 5, 6)), moved);
+    assert.deepEqual(await store.writeMarkedHistory(bucket(1, 2, 5, 6)), moved(7));
     assert.equal(await sum(), 7);
   });
 

@@ -7,7 +7,6 @@ import type { PackedRoute } from "../../agent/routes/packed_route.ts";
 import { RouteIntake } from "../../agent/routes/route_intake.ts";
 import { agentSettings, balanceSettingsOf } from "../../agent/config.ts";
 import { readSettings } from "../../daemon/settings/settings.ts";
-import { ChosenLink, CONNECTION_AGE_MS, RETURN_MS } from "../../feed/chosen_link.ts";
 import { REPORTER_HELLO_MS, ReportSender } from "../../feed/report_sender.ts";
 import { type ArrivedRoute, RouteSubscriber } from "../../feed/route_subscriber.ts";
 import {
@@ -21,9 +20,8 @@ import { type Address, formatIpv4, parseIpv4 } from "../../reactor/address.ts";
 import { setRepeating, type Timer } from "../../reactor/time/clock.ts";
 import { nextInt } from "../../reactor/time/rng.ts";
 import { newUdpStats, type UdpServerOptions } from "../../reactor/udp/udp_server.ts";
-import type { LinkEvents } from "../../session/link.ts";
-import { SessionClient, type SessionClientOptions } from "../../session/session_client.ts";
 import type { CountedCalls } from "./sim_database.ts";
+import { openSimLink } from "./sim_link.ts";
 import { type ProcessParts, SIM_SOFTWARE, SimProcess, type SimWorld } from "./sim_process.ts";
 
 /** From a change to the writing of the cache. */
@@ -132,8 +130,8 @@ export class AgentProcess extends SimProcess {
     intake.preload(this.#cache);
     const sender = new ReportSender({
       openLink: (events) =>
-        this.#openLink(parts, this.servers.reporters, {
-          ...events,
+        openSimLink(parts, {
+          ...{ ...events, servers: this.servers.reporters, id: this.#linkId },
           welcomeWaitMs: REPORTER_HELLO_MS,
         }),
       ...{ clock, rng, callerIp: () => this.callerIp },
@@ -169,8 +167,8 @@ export class AgentProcess extends SimProcess {
     const { registry } = intake;
     const subscriber: RouteSubscriber = new RouteSubscriber({
       openLink: (events) =>
-        this.#openLink({ clock, ...rest }, this.servers.dns, {
-          ...events,
+        openSimLink({ clock, ...rest }, {
+          ...{ ...events, servers: this.servers.dns, id: this.#linkId },
           revision: () => subscriber.revision,
         }),
       ...{ clock, pushGuardMs },
@@ -197,26 +195,8 @@ export class AgentProcess extends SimProcess {
     if (taken.hosts !== undefined) this.watch.onRoute(this, route.modId);
   }
 
-  #openLink(
-    { clock, rng, log, transport }: ProcessParts,
-    servers: readonly Address[],
-    more: LinkEvents & Partial<SessionClientOptions>,
-  ): ChosenLink {
-    return new ChosenLink({
-      ...more,
-      ...{ name: "upstream", clock, rng, log, servers },
-      lookup: {
-        hosts: () => Promise.reject(new Error("there are no names here")),
-        services: () => Promise.reject(new Error("there are no names here")),
-      },
-      chooser: { id: `${this.host}:${FIRST_PORT}`, zone: "", order: "spread" },
-      ...{ returnMs: RETURN_MS, ageMs: CONNECTION_AGE_MS },
-      open: (addresses, events) =>
-        new SessionClient({
-          ...{ clock, rng, log, transport, software: SIM_SOFTWARE, secrets: undefined },
-          ...{ ...more, ...events, name: "upstream", role: "agent", addresses },
-        }),
-    });
+  get #linkId(): string {
+    return `${this.host}:${FIRST_PORT}`;
   }
 
   #makeWorker(

@@ -17,6 +17,7 @@ import type {
   CallHistoryRow,
   MarkedBucket,
   MarkedOutcome,
+  MovedSession,
 } from "../../sql/results/call_history.ts";
 import { afterRanges, type MarkState, NO_MARK } from "../../sql/results/mark_state.ts";
 import { checkState } from "../../sql/routes/plan_scripts.ts";
@@ -254,7 +255,7 @@ export class SimStore {
     return this.#call(() => {
       const { source, rows, marks, writer, number } = bucket;
       const { results } = this.database;
-      const moved: number[] = [];
+      const moved: MovedSession[] = [];
       const after = new Map<number, MarkState>();
       for (const session of new Set(marks.map((mark) => mark.session))) {
         const known = results.marks.get(session);
@@ -264,7 +265,7 @@ export class SimStore {
         const last = own[own.length - 1].to;
         if (state !== undefined) after.set(session, state);
         else if (this.bugs.ignoresMarks === true) after.set(session, { seq: last, gaps: [] });
-        else moved.push(session);
+        else moved.push({ session, state: known?.state ?? NO_MARK });
       }
       if (moved.length > 0) return { moved, bad: [] };
       results.write(this.bugs.writesAgain === true ? source + 1e6 * ++this.#retold : source, rows);

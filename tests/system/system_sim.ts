@@ -2,12 +2,14 @@
 //
 //     deno task system-sim --seeds 100 [--from SEED] [--minutes 5] [--workers 2]
 //     deno task system-sim --seeds 1 --from SEED --trace [--bug NAME]
+//     deno task system-sim --results orderly --seeds 1000 [--from SEED] [--trace]
 
 import process from "node:process";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { runSeeds, wholeOption } from "../support/seed_pool.ts";
 import { HELP_OPTION, taskValues } from "../support/task_values.ts";
 import { PLANTED_BUGS } from "./planted_bugs.ts";
+import { replayOfResults, runResults } from "./result_run.ts";
 import { runSystem } from "./system_run.ts";
 import type { SystemSeedResult } from "./system_worker.ts";
 
@@ -17,10 +19,13 @@ const MINUTE_MS = 60_000;
 
 const HELP = `Usage: deno task system-sim [--seeds N] [--from SEED] [--minutes N]
                             [--workers N] [--trace] [--bug NAME]
+                            [--results orderly|killed]
 
 The whole system in virtual time under faults, a run for each seed; --trace
-prints all that happens, --bug plants one of planted_bugs.ts. Exit code 0:
-no rule was broken, 1: one was, 2: wrong options.`;
+prints all that happens, --bug plants one of planted_bugs.ts. With --results
+senders and reporters alone, two minutes each, that come and go in good order,
+or are killed as well. Exit code 0: no rule was broken, 1: one was, 2: wrong
+options.`;
 
 const values = taskValues(HELP, {
   seeds: { type: "string", default: "20" },
@@ -29,6 +34,7 @@ const values = taskValues(HELP, {
   workers: { type: "string", default: "2" },
   bug: { type: "string", default: "" },
   trace: { type: "boolean", default: false },
+  results: { type: "string", default: "" },
   ...HELP_OPTION,
 });
 const count = wholeOption("seeds", values.seeds, 1);
@@ -41,8 +47,14 @@ if (values.bug !== "" && bug === undefined) {
   process.exit(2);
 }
 
+if (!["", "orderly", "killed"].includes(values.results)) {
+  console.error("--results must be orderly or killed");
+  process.exit(2);
+}
+
 /** How to see one seed again. */
 function replayOf(seed: number): string {
+  if (values.results !== "") return replayOfResults(seed, values.results === "orderly");
   const more = values.bug === "" ? "" : ` --bug "${values.bug}"`;
   return `deno task system-sim --seeds 1 --from ${seed} --minutes ${minutes} --trace${more}`;
 }
@@ -59,9 +71,15 @@ function take({ seed, run }: SystemSeedResult): void {
   console.log(`  again: ${replayOf(seed)}`);
 }
 
-if (values.trace) {
+const trace = values.trace ? (line: string): void => console.log(line) : undefined;
+
+if (values.results !== "") {
+  const isOrderly = values.results === "orderly";
   for (let seed = from; seed < from + count; seed++) {
-    const trace = (line: string): void => console.log(line);
+    take({ seed, run: await runResults(seed, { isOrderly, trace }) });
+  }
+} else if (trace !== undefined) {
+  for (let seed = from; seed < from + count; seed++) {
     take({ seed, run: await runSystem(seed, { chaosMs: minutes * MINUTE_MS, bug, trace }) });
   }
 } else {
