@@ -70,10 +70,13 @@ export const title = line(NAME_LENGTH_MAX, 1);
 /** What callers ask a node of. */
 export const ModuleKeyShape = z.strictObject({ modId, cmdId });
 
-/** `ip:port` of a node. */
+/** `ip:port` of a node; the port may be any number, as other programs have stored such. */
 const nodeText = z.string().regex(
-  /^(\d{1,3}\.){3}\d{1,3}:\d{1,10}$/,
+  /^(25[0-5]|2[0-4]\d|[01]?\d?\d)(\.(25[0-5]|2[0-4]\d|[01]?\d?\d)){3}:\d{1,10}$/,
   "must look like 10.0.0.1:7777",
+).refine(
+  (text) => Number(text.slice(text.indexOf(":") + 1)) <= UINT32_MAX,
+  `must have a port of at most ${UINT32_MAX}`,
 );
 /** Parts of paths by their names. */
 export const pathParts = {

@@ -260,9 +260,11 @@ function wantedModules(
 function doubles(
   { modules = [], scaling = [], rules = [], webhooks = [], users = [] }: z.output<typeof StateFile>,
 ): string[] {
-  const twice = (what: string, names: readonly string[]): string[] =>
-    [...new Set(names.filter((name, index) => names.indexOf(name) !== index))]
-      .map((name) => `${what} ${name}`);
+  const twice = (what: string, names: readonly string[]): string[] => {
+    const seen = new Set<string>();
+    const again = names.filter((name) => seen.size === seen.add(name).size);
+    return [...new Set(again)].map((name) => `${what} ${name}`);
+  };
   return [
     ...twice(
       "module",

@@ -223,12 +223,46 @@ test("what an import removes serves nothing else in it", () => {
   assert.deepEqual(refusedAs(held, file({ webhooks: [] }), true), [], "nobody names it");
 });
 
+test("nodes, policies and names that no edit takes are refused before anything is written", () => {
+  const module = { modid: 9, cmdid: 1 };
+  const refused = (...modules: Record<string, unknown>[]): string[] =>
+    refusedAs(HELD, read(JSON.stringify({ format: "lars-state/1", modules })));
+  assert.deepEqual(refused({ ...module, nodes: [{ node: "10.0.0.9:0" }, { node: "0.0.0.0:1" }] }), [
+    "Module 9,1: node 10.0.0.9:0 must have an address other than 0.0.0.0 and a port from 1 to 65535",
+    "Module 9,1: node 0.0.0.0:1 must have an address other than 0.0.0.0 and a port from 1 to 65535",
+  ]);
+  assert.match(refused({ ...module, nodes: [{ node: "10.0.0.9:65536" }] })[0], /65536 must have/);
+  assert.match(
+    refused({ ...module, policy: { policy: "nope" } })[0],
+    /^Module 9,1: Policy cannot be used: policy must be one of recommended,/,
+  );
+  assert.match(refused({ ...module, name: "12" })[0], /Name of module \(9,1\) must not be numbers/);
+  assert.match(refused({ ...module, name: "Shop" })[0], /\(1,1\) shop is called so/);
+  // Two modules may take each other's names, and what is held already may stay as it is.
+  assert.deepEqual(
+    refused({ modid: 1, cmdid: 1, name: "old" }, { modid: 3, cmdid: 1, name: "shop" }),
+    [],
+  );
+  assert.deepEqual(refusedAs(HELD, read(formatStateFile(HELD)), true), []);
+  const odd: HeldState = { ...HELD, routes: [{ ...HELD.routes[0], port: 0 }] };
+  assert.deepEqual(refusedAs(odd, read(formatStateFile(odd)), true), []);
+});
+
 test("a file that is none is refused, every fault with its place", () => {
   const cases: [string, RegExp][] = [
     ["{", /^state\.json must be JSON/],
     ["[]", /the whole: /],
     ['{"format":"lars-state/2"}', /format: /],
     ['{"format":"lars-state/1","modules":[{"modid":-1,"cmdid":1}]}', /modules\.0\.modid: /],
+    ...["300.1.1.1:80", "10.0.0.1:99999999999", "10.0.0.1", "10.0.0.1:", ""].map(
+      (node): [string, RegExp] => [
+        JSON.stringify({
+          format: "lars-state/1",
+          modules: [{ modid: 1, cmdid: 1, nodes: [{ node }] }],
+        }),
+        /modules\.0\.nodes\.0\.node: must (look like 10\.0\.0\.1:7777|have a port)/,
+      ],
+    ),
     ['{"format":"lars-state/1","nodes":[]}', /nodes/],
     ['{"format":"lars-state/1","users":[{"name":"a","role":"boss"}]}', /users\.0\.role: /],
     [

@@ -2,13 +2,17 @@
 
 import { type ModuleId, moduleId, type ModuleKey, modulePair } from "../../model/module.ts";
 import { moduleLabel } from "../../model/module_name.ts";
+import { addressText, PORT_MAX } from "../../model/node.ts";
 import type { ModuleChange } from "../../sql/store.ts";
+import { requirePolicy } from "../changes/change_edits.ts";
+import { judgeNames } from "../changes/module_names.ts";
 import {
   describePlan,
   type PlanOptions,
   planRoutes,
   type RoutePlan,
 } from "../changes/route_plan.ts";
+import { ControlError } from "../control_error.ts";
 import { scaleRuleFaults } from "../scaling/scale_faults.ts";
 import type { Rule } from "../schemas.ts";
 import {
@@ -221,6 +225,7 @@ export function refusedOf(
   const rules = leftOf(held.rules, plan.rules, options);
   const titles = new Set([...rules, ...wanted.rules ?? []].map(({ title }) => title));
   return [
+    ...refusedModules(plan, held, options),
     ...plan.silences.added.filter(({ rule }) => rule !== null && !titles.has(rule))
       .map(({ rule, why }) => `Silence "${why}": there is no rule "${rule}"`),
     ...plan.webhooks.added.filter(({ format, secret }) =>
@@ -235,6 +240,37 @@ export function refusedOf(
         `User "${name}" logs in by a provider here, and cannot be added with a password: leave it out`
       ),
   ];
+}
+
+/** Nodes, policies and names that no edit takes; those that are held already may stay. */
+function refusedModules(plan: StatePlan, held: HeldState, { prune }: PlanOptions): string[] {
+  const nodes = [...plan.routes.added, ...plan.routes.changed.map(({ after }) => after)];
+  const changes = [...plan.texts.map(({ change }) => change), ...prune ? plan.textsMissing : []];
+  const renamed = changes.flatMap(({ modId, cmdId, name }) =>
+    name === undefined ? [] : [{ modId, cmdId, name }]
+  );
+  return [
+    ...nodes.filter(({ ip, port }) => ip === 0 || port < 1 || port > PORT_MAX).map((row) =>
+      `Module ${modulePair(row)}: node ${addressText(row)} must have an address other than ` +
+      `0.0.0.0 and a port from 1 to ${PORT_MAX}`
+    ),
+    ...changes.flatMap(({ policy, ...key }) =>
+      faultsOf(() => requirePolicy(policy || undefined))
+        .map((fault) => `Module ${modulePair(key)}: ${fault}`)
+    ),
+    ...faultsOf(() => judgeNames(renamed, held.texts)),
+  ];
+}
+
+/** What a check throws, in words. */
+function faultsOf(check: () => void): string[] {
+  try {
+    check();
+    return [];
+  } catch (error) {
+    if (error instanceof ControlError) return [error.message];
+    throw error;
+  }
 }
 
 /** What of the things held is there after an import. */
