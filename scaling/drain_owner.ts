@@ -15,10 +15,11 @@ export interface PastChanges {
 }
 
 /**
- * Who changed a node last.
+ * Who last said whether a node gets calls: also one who drained it again. Weight and zone are no word
+ * on that.
  *
  * @param sinceMs Changes before are not looked at, by the clock of the database.
- * @returns undefined when nobody has changed it since.
+ * @returns undefined when nobody has said it since.
  * @throws {Error} what the history throws.
  */
 export async function lastChangerOf(
@@ -30,10 +31,16 @@ export async function lastChangerOf(
   for (const { id, atMs, who } of await history.changes({ modId, cmdId, limit: CHANGES_MAX })) {
     if (atMs < sinceMs) return undefined;
     const { nodes } = await history.detail(id);
-    const isTouched = nodes.some((node) =>
+    const own = nodes.find((node) =>
       node.modId === modId && node.cmdId === cmdId && `${node.ip}:${node.port}` === name
     );
-    if (isTouched) return who;
+    if (own !== undefined && saysState(own)) return who;
   }
   return undefined;
+}
+
+function saysState({ before, after }: ChangeDetail["nodes"][number]): boolean {
+  if (before === null || after === null) return true;
+  return before.state !== after.state ||
+    (before.weight === after.weight && before.zone === after.zone);
 }

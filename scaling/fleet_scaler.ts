@@ -74,6 +74,18 @@ const NOTHING: ScaleMemory = {
   ...{ grownAtMs: null, shrunkAtMs: null, awaited: null, leaving: [] },
 };
 
+/** What was written down of a module; undefined: nothing, or nothing that can be read. */
+export function memoryFrom(text: string | undefined): ScaleMemory | undefined {
+  if (text === undefined || text === "") return undefined;
+  try {
+    const { memory } = JSON.parse(text) as { memory?: ScaleMemory };
+    return Array.isArray(memory?.leaving) ? memory : undefined;
+  } catch {
+    // Of a foreign hand: one module begins anew, and no other waits for it.
+    return undefined;
+  }
+}
+
 /** Scales one module. Carries nothing out: it says what is to be done. */
 export class FleetScaler {
   #samples: LoadSample[] = [];

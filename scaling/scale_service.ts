@@ -36,6 +36,7 @@ import type { Store } from "../sql/store.ts";
 import { lastChangerOf } from "./drain_owner.ts";
 import {
   FleetScaler,
+  memoryFrom,
   type ScaleEffect,
   type ScaleMemory,
   type ScaleOrder,
@@ -136,17 +137,6 @@ class ScaledFleet {
   constructor(module: Omit<ScaledModule, "status">, memory: ScaleMemory | undefined) {
     this.module = module;
     this.scaler = new FleetScaler(memory);
-  }
-}
-
-function memoryOf(text: string | undefined): ScaleMemory | undefined {
-  if (text === undefined || text === "") return undefined;
-  try {
-    const { memory } = JSON.parse(text) as { memory?: ScaleMemory };
-    return Array.isArray(memory?.leaving) ? memory : undefined;
-  } catch {
-    // Of a foreign hand: one module begins anew, and no other waits for it.
-    return undefined;
   }
 }
 
@@ -259,7 +249,7 @@ export class ScaleService {
       const known = this.#fleets.get(id) ?? this.#ended.get(id);
       if (known === undefined) {
         const text = await store.console.state(scaleStateName(module));
-        const fleet = new ScaledFleet(module, memoryOf(text));
+        const fleet = new ScaledFleet(module, memoryFrom(text));
         this.#fleets.set(id, fleet);
         if (!isActing(module.rule)) await this.#letGo(fleet);
         continue;
@@ -281,7 +271,7 @@ export class ScaleService {
       const key = moduleOfScaleState(name);
       if (content === "" || key === undefined || this.#fleets.has(moduleText(key))) continue;
       const module = { ...key, rule: NO_RULE, updatedAtMs: 0 };
-      const fleet = new ScaledFleet(module, memoryOf(content));
+      const fleet = new ScaledFleet(module, memoryFrom(content));
       this.#ended.set(moduleText(key), fleet);
       await this.#letGo(fleet);
     }
@@ -459,20 +449,32 @@ export class ScaleService {
   }
 
   /**
-   * True when a drain is ours to take back. Of one whose end was not heard the history knows: it may
-   * never have been written, and the node drains by somebody else's hand.
+   * True when a drain is ours to take back, as the history tells: somebody may have drained the node
+   * as well. One whose end was not heard may never have been written.
    */
   async #isOurs(fleet: ScaledFleet, name: string): Promise<boolean> {
     const { triedAtMs } = fleet.owed.get(name) ?? {};
-    if (triedAtMs === undefined) return true;
     const { changes } = this.#options;
     // Both times are of the database, read at different moments.
-    const sinceMs = triedAtMs - DRAIN_LATE_MS_MAX;
+    const sinceMs = triedAtMs === undefined ? 0 : triedAtMs - DRAIN_LATE_MS_MAX;
     const who = await lastChangerOf(changes, fleet.module, name, sinceMs);
     if (who === ACTOR.name) return true;
+    if (triedAtMs === undefined) {
+      if (who === undefined) return true;
+      await this.#leaveAlone(fleet, name, who);
+      return false;
+    }
     const isLate = this.#nowMs() - triedAtMs > DRAIN_LATE_MS_MAX;
     if (who !== undefined || isLate) fleet.owed.delete(name);
     return false;
+  }
+
+  /** A node that somebody else has drained as well is not of scaling any more. */
+  async #leaveAlone(fleet: ScaledFleet, name: string, who: string): Promise<void> {
+    fleet.owed.delete(name);
+    fleet.drains.delete(name);
+    fleet.scaler.stays(name);
+    await this.#tell(fleet.module, "scale.cancel", `${name} is left alone: ${who} drained it`);
   }
 
   /** True for a node that somebody has switched off meanwhile: that is not ours to take back. */
@@ -500,10 +502,16 @@ export class ScaleService {
     if (draining.length === 0 || fleet.isAsking) return;
     fleet.isAsking = true;
     void Promise.all(draining.map(({ name }) => this.#isSafe(fleet, name)))
-      .then((answers) => {
+      .then(async (answers) => {
+        const safe: string[] = [];
+        for (const [index, { name }] of draining.entries()) {
+          if (answers[index] && await this.#isOurs(fleet, name)) safe.push(name);
+        }
         if (!this.#follows(fleet)) return;
-        const safe = draining.filter((_, index) => answers[index]).map(({ name }) => name);
-        return this.#carryOut(fleet, fleet.scaler.safe(safe, this.#nowMs()));
+        await this.#carryOut(fleet, fleet.scaler.safe(safe, this.#nowMs()));
+      })
+      .catch((error) => {
+        this.#options.log.debug("Who drains a node is not known", { error: messageOf(error) });
       })
       .finally(() => {
         fleet.isAsking = false;

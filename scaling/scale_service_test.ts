@@ -65,7 +65,13 @@ class Bench {
   readonly restores: string[] = [];
   readonly events: string[] = [];
   /** Who changed which node, oldest first. */
-  readonly history: { readonly who: string; readonly name: string; readonly atMs: number }[] = [];
+  readonly history: {
+    readonly who: string;
+    readonly name: string;
+    readonly atMs: number;
+    readonly before: object | null;
+    readonly after: object;
+  }[] = [];
   readonly freed: string[] = [];
   rule: ScaleRule | undefined = RULE;
   isSafe = false;
@@ -81,10 +87,13 @@ class Bench {
     return [...this.states].filter(([, state]) => state === "drain").map(([name]) => name);
   }
 
-  /** Somebody changes a node. */
-  change(who: string, name: string, state: string): void {
+  /** Somebody changes a node, or says of it what is so already. */
+  change(who: string, name: string, state: string, weight = 100): void {
+    const was = this.states.get(name);
+    const before = was === undefined ? null : { state: was, weight: 100, zone: "" };
     this.states.set(name, state);
-    this.history.push({ who, name, atMs: this.clock.wallMs() });
+    const after = { state, weight, zone: "" };
+    this.history.push({ who, name, atMs: this.clock.wallMs(), before, after });
   }
 
   async pass(seconds: number): Promise<void> {
@@ -158,8 +167,9 @@ class Bench {
           );
         },
         detail: (id: number) => {
-          const [ip, port] = this.history[id].name.split(":");
-          return Promise.resolve({ nodes: [{ ...KEY, ip, port: Number(port) }] });
+          const { name, before, after } = this.history[id];
+          const [ip, port] = name.split(":");
+          return Promise.resolve({ nodes: [{ ...KEY, ip, port: Number(port), before, after }] });
         },
       },
       nodeUse: {
@@ -415,6 +425,35 @@ test("a draining node that an operator switches off stays off, and is not stoppe
   await bench.pass(10);
   assert.equal(bench.states.get(name), "off");
   assert.ok(bench.orders.every((order) => !order.includes(name)), bench.orders.join());
+  await bench.service.stop();
+});
+
+test("a draining node that an operator drains as well stays drained, and is not stopped", async () => {
+  for (const isSafe of [false, true]) {
+    const bench = await startDraining();
+    const name = NAMES[2];
+    const others = bench.drained.filter((one) => one !== name);
+    bench.change("ann", name, "drain");
+    bench.isSafe = isSafe;
+    await bench.pass(4);
+    bench.rule = undefined;
+    await bench.pass(30);
+    assert.equal(bench.states.get(name), "drain", "it is hers");
+    assert.ok(!bench.restores.includes(name));
+    assert.ok(bench.orders.every((order) => !order.includes(name)), bench.orders.join());
+    if (!isSafe) { for (const one of others) assert.equal(bench.states.get(one), "on"); }
+    const said = bench.events.filter((text) => text === `${name} is left alone: ann drained it`);
+    assert.equal(said.length, 1, bench.events.join());
+    await bench.service.stop();
+  }
+});
+
+test("a draining node whose weight an operator changes gets calls again all the same", async () => {
+  const bench = await startDraining();
+  bench.change("ann", NAMES[2], "drain", 7);
+  bench.rule = undefined;
+  await bench.pass(10);
+  assert.deepEqual(bench.drained, []);
   await bench.service.stop();
 });
 

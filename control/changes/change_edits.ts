@@ -12,6 +12,7 @@ import type {
   NodeDifference,
   StoredModule,
 } from "../../sql/console/console_store.ts";
+import { sameValues } from "../../sql/routes/route_edits.ts";
 import type { ModuleChange, RouteEdit, RouteRow } from "../../sql/store.ts";
 import { ControlError } from "../control_error.ts";
 import type { ClientEdit, NodeDifferenceView } from "../schemas.ts";
@@ -171,7 +172,9 @@ export function undoEdits(
     stored.flatMap(({ nodes }) => nodes).map((node) => [nodeText(node), node]),
   );
   const routes: RouteEdit[] = [];
-  for (const { before, modId, cmdId, ip, port } of done.nodes) {
+  for (const { before, after, modId, cmdId, ip, port } of done.nodes) {
+    // Drained once more than it was.
+    if (before !== null && after !== null && sameValues(before, after)) continue;
     const key = { modId, cmdId, ip, port };
     const isThere = now.has(nodeText(key));
     if (before !== null) routes.push({ op: isThere ? "set" : "add", ...key, ...before });
@@ -192,7 +195,7 @@ export function changedSince(
   return done.nodes.filter(({ after, ...key }) => {
     const node = now.get(nodeText(key));
     if (after === null || node === undefined) return (after === null) !== (node === undefined);
-    return node.weight !== after.weight || node.zone !== after.zone || node.state !== after.state;
+    return !sameValues(node, after);
   }).map(nodeText);
 }
 

@@ -17,7 +17,7 @@ import {
   type NodeDifference,
   type StoredModule,
 } from "./console_store.ts";
-import { differencesOf, groupModules, summaryOf } from "./route_difference.ts";
+import { differencesOf, groupModules, repeatedDrains, summaryOf } from "./route_difference.ts";
 import { renamedModules, validateEdits, validateModuleChanges } from "../routes/route_edits.ts";
 import type { ModuleChange } from "../store.ts";
 import {
@@ -95,29 +95,47 @@ export function* changeScript(
     version = result.version;
     changed.push(...result.changed);
   }
-  const drainedCount = yield* rememberDrainsScript(dialect, shape, routes, locked.nowS);
+  const { count, leased } = yield* rememberDrainsScript(dialect, shape, routes, locked.nowS);
+  const again = repeatedDrains(stored, routes, leased);
   if (changed.length === 0) {
-    if (drainedCount > 0) yield* noteDrainsScript(dialect, wish, modules, drainedCount);
-    return { id: undefined, version, changed, before: stored, stored };
+    const id = yield* recordRepeatedScript(dialect, wish, again, count);
+    return { id, version, changed, before: stored, stored };
   }
   const after = yield* readStoredScript(dialect, shape, modules);
   const all = uniqueModules(changed);
-  const id = yield* recordScript(dialect, wish, all, differencesOf(stored, after));
+  const differences = differencesOf(stored, after);
+  const whole = { ...differences, nodes: [...differences.nodes, ...again] };
+  const id = yield* recordScript(dialect, wish, uniqueModules([...all, ...again]), whole);
   return { id, version, changed: all, before: stored, stored: after };
 }
 
-/** No route differs, yet the nodes stay drained when they come back: the audit says so. */
-function* noteDrainsScript(
+/**
+ * No route differs, yet the nodes stay drained when they come back, or when who drained them first
+ * takes that back: the history and the audit say so, once for who says the same again and again.
+ *
+ * @param rememberedCount Leases that know it only now.
+ */
+function* recordRepeatedScript(
   dialect: Dialect,
-  { audit }: ChangeWish,
-  [module]: readonly ModuleKey[],
-  count: number,
-): Script<void> {
-  yield* auditScript(dialect, {
-    ...audit,
-    target: audit.target || moduleText(module),
-    detail: audit.detail || `drained already, and kept so: ${quantity(count, "node")}`,
-  });
+  wish: ChangeWish,
+  again: readonly NodeDifference[],
+  rememberedCount: number,
+): Script<number | undefined> {
+  if (again.length === 0) return undefined;
+  const differences = { nodes: again, modules: [] };
+  const [{ modId, cmdId }] = again;
+  const [last] = yield {
+    sql: "SELECT c.who, c.summary FROM ConsoleChangeModule m JOIN ConsoleChange c " +
+      "ON c.id = m.change_id WHERE m.modid = ? AND m.cmdid = ? ORDER BY m.change_id DESC LIMIT 1",
+    params: [modId, cmdId],
+  };
+  const isSaid = last !== undefined && textOf(last.who) === cut(wish.audit.who, 64) &&
+    textOf(last.summary) === cut(summaryOf(differences), 500);
+  if (isSaid && rememberedCount === 0) return undefined;
+  const { audit } = wish;
+  const kept = `drained already, and kept so: ${quantity(again.length, "node")}`;
+  const said = { ...wish, audit: { ...audit, detail: audit.detail || kept } };
+  return yield* recordScript(dialect, said, uniqueModules(again), differences);
 }
 
 /** New names are judged beside all others; nobody else renames while the version is locked. */

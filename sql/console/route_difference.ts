@@ -11,7 +11,8 @@ import type {
 } from "./console_store.ts";
 import { type ModuleId, moduleId, type ModuleKey, moduleText } from "../../model/module.ts";
 import { addressText, type CountedRow, nodeText, rowsThatCount } from "../../model/node.ts";
-import type { ModuleRow, RouteRow } from "../store.ts";
+import { sameValues } from "../routes/route_edits.ts";
+import type { ModuleRow, RouteEdit, RouteRow } from "../store.ts";
 
 const hash128: (text: string) => string = murmur.x86.hash128;
 
@@ -44,10 +45,6 @@ export function groupModules(
 
 function valuesOf({ weight, zone, state }: RouteRow): NodeValues {
   return { weight, zone, state };
-}
-
-function sameValues(a: NodeValues, b: NodeValues): boolean {
-  return a.weight === b.weight && a.zone === b.zone && a.state === b.state;
 }
 
 /** Everything that two readings of the same modules, in the same order, tell differently. */
@@ -97,6 +94,31 @@ function nodeDifferences(
   return differences;
 }
 
+/**
+ * Nodes of which a change wants that they are drained, and that are: nothing differs, and it is one
+ * more who drains them.
+ *
+ * @param leased Names of the nodes for which that is of account: somebody may bring them back.
+ */
+export function repeatedDrains(
+  stored: readonly StoredModule[],
+  edits: readonly RouteEdit[],
+  leased: ReadonlySet<string>,
+): NodeDifference[] {
+  const drained = new Map(
+    stored.flatMap(({ nodes }) => nodes).filter(({ state }) => state === "drain")
+      .map((node) => [nodeText(node), valuesOf(node)]),
+  );
+  return edits.flatMap((edit) => {
+    const values = drained.get(nodeText(edit));
+    if (edit.op !== "set" || edit.state !== "drain" || values === undefined) return [];
+    const { modId, cmdId, ip, port, weight = values.weight, zone = values.zone } = edit;
+    const isSame = sameValues(values, { weight, zone, state: "drain" });
+    if (!isSame || !leased.has(nodeText(edit))) return [];
+    return [{ modId, cmdId, ip, port, before: values, after: values }];
+  });
+}
+
 function shown(value: string | number): string {
   return value === "" ? "none" : String(value);
 }
@@ -109,6 +131,7 @@ export function describeDifference({ before, after, ...key }: NodeDifference): s
   const fields = (["weight", "zone", "state"] as const)
     .filter((field) => before[field] !== after[field])
     .map((field) => `${field} ${shown(before[field])} to ${shown(after[field])}`);
+  if (fields.length === 0) return `${after.state} ${name} again`;
   return `set ${name} ${fields.join(", ")}`;
 }
 

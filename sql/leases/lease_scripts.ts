@@ -2,15 +2,16 @@
 
 import { parseIpv4 } from "../../reactor/address.ts";
 import { StoreError } from "../../reactor/errors.ts";
-import type {
-  LeasePhase,
-  LeaseRow,
-  LeaseSource,
-  OperatorHand,
-  RouteValues,
+import {
+  isHeld,
+  type LeasePhase,
+  type LeaseRow,
+  type LeaseSource,
+  type OperatorHand,
+  type RouteValues,
 } from "../../model/lease.ts";
 import { moduleId, type ModuleKey, uniqueModules } from "../../model/module.ts";
-import { nodeId, type NodeKey, type RouteEdit } from "../../model/node.ts";
+import { nodeId, type NodeKey, nodeText, type RouteEdit } from "../../model/node.ts";
 import { auditScript } from "../console/access_scripts.ts";
 import type { AuditEntry } from "../console/console_store.ts";
 import { groupModules } from "../console/route_difference.ts";
@@ -215,16 +216,16 @@ function* lastSeqScript(): Script<number> {
  * inside a transaction that has locked the version.
  *
  * @param edits Those of one change, before or after they were written.
- * @returns how many leases know it from now on.
+ * @returns how many leases know it from now on, and which of the drained nodes have a lease.
  */
 export function* rememberDrainsScript(
   dialect: Dialect,
   shape: SchemaShape,
   edits: readonly RouteEdit[],
   nowS: number,
-): Script<number> {
+): Script<{ readonly count: number; readonly leased: ReadonlySet<string> }> {
   const nodes = edits.filter((edit) => edit.op === "set" && edit.state === "drain");
-  if (!shape.leases || nodes.length === 0) return 0;
+  if (!shape.leases || nodes.length === 0) return { count: 0, leased: new Set() };
   const leases = yield* leasesOfScript(nodes, forUpdate(dialect));
   const drained = leases.filter(({ written, hand }) =>
     written?.state === "drain" && hand.state === undefined
@@ -232,7 +233,7 @@ export function* rememberDrainsScript(
   if (drained.length > 0) {
     yield* putLeasesScript(dialect, drained, nowS, (yield* lastSeqScript()) + 1);
   }
-  return drained.length;
+  return { count: drained.length, leased: new Set(leases.filter(isHeld).map(nodeText)) };
 }
 
 /** Writes leases as the change of this number. */

@@ -19,6 +19,7 @@ import {
   UINT32_MAX,
   uniqueModules,
 } from "../../model/module.ts";
+import type { RouteValues } from "../../model/lease.ts";
 import { type PickableNodes, pickableNodes } from "../../model/pickable_nodes.ts";
 import type { NamedModule } from "../../model/module_name.ts";
 import {
@@ -160,7 +161,8 @@ function applyEdit(draft: NodeDraft, edit: RouteEdit): void {
   draft.current = { ...draft.current, weight, zone, state: edit.state ?? draft.current.state };
 }
 
-function sameValues(a: RouteRow, b: RouteRow): boolean {
+/** What a route says of two nodes, or of one twice, is the same. */
+export function sameValues(a: RouteValues, b: RouteValues): boolean {
   return a.weight === b.weight && a.zone === b.zone && a.state === b.state;
 }
 

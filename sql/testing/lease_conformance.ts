@@ -115,7 +115,8 @@ export function testLeaseConformance(define: Define): void {
       ({ op: "set", modId, cmdId, ip, port, state: "drain" }) as const
     );
     const { seq } = await store.leases.since(0, 100);
-    for (const [index, some] of [edits.slice(0, 1), edits.slice(1), edits].entries()) {
+    const steps = [edits.slice(0, 1), edits.slice(1), edits, edits];
+    for (const [index, some] of steps.entries()) {
       const { changed } = await store.console.change({
         modules: [{ modId, cmdId }],
         decide: () => ({ routes: some }),
@@ -132,11 +133,67 @@ export function testLeaseConformance(define: Define): void {
     ]);
     const { rows } = await store.leases.since(seq, 100);
     assert.deepEqual(rows.map(({ port }) => port), [7777, 7778], "every discovery reads it");
-    const [last, first] = (await store.console.auditRows({ before: 0, limit: 10 }))
-      .filter(({ who }) => who === "me");
-    assert.equal(last.action, "drain1");
-    assert.match(first.detail, /kept so: 1 node/);
+    const said = (await store.console.auditRows({ before: 0, limit: 10 }))
+      .filter(({ who }) => who === "me").reverse();
+    assert.deepEqual(said.map(({ action }) => action), ["drain0", "drain1", "drain2"], "each once");
+    assert.match(said[0].detail, /kept so: 1 node/);
   });
+
+  define(
+    "who drains a registered node that is drained is in the history, once",
+    async ({ store }) => {
+      const drained = { ...ROUTE, state: "drain" } as const;
+      const { modId, cmdId, ip } = NODE;
+      const add = (port: number) => ({ op: "add", modId, cmdId, ip, port, ...drained }) as const;
+      // One that discovery drained for its lease, one as scaling did, one that never registered.
+      await write(store, {
+        leases: [
+          lease(7777, { written: drained, hand: { state: "drain" } }),
+          lease(7778),
+          lease(7779, { phase: "gone", hand: { state: "drain" } }),
+        ],
+        routes: [7777, 7778, 7779, 7780].map(add),
+      });
+      const drain = async (who: string, ports: readonly number[]): Promise<number | undefined> => {
+        const outcome = await store.console.change({
+          modules: [{ modId, cmdId }],
+          decide: () => ({
+            routes: ports.map((port) => ({ op: "set", modId, cmdId, ip, port, state: "drain" })),
+          }),
+          ...{ why: "", via: "command", undoes: 0, meant: true },
+          audit: {
+            ...{
+              atMs: 1,
+              who,
+              action: "drain",
+              target: "",
+              outcome: "done",
+              detail: "",
+              address: "",
+            },
+          },
+        });
+        assert.deepEqual(outcome.changed, [], "no route differs");
+        return outcome.id;
+      };
+      const id = await drain("ann", [7777, 7778, 7779, 7780]);
+      assert.ok(id !== undefined);
+      const content = await store.console.changeContent(id);
+      const same = { before: drained, after: drained };
+      assert.deepEqual(
+        content?.differences.nodes,
+        [7777, 7778].map((port) => ({ modId, cmdId, ip, port, ...same })),
+      );
+      const filter = { before: 0, limit: 9, modId, cmdId };
+      const [{ who, summary }] = await store.console.changes(filter);
+      assert.equal(who, "ann");
+      assert.match(summary, /^drain .*:7777 again; drain .*:7778 again$/);
+      assert.equal(await drain("ann", [7777, 7778]), undefined, "she said so");
+      assert.notEqual(await drain("bob", [7777]), undefined);
+      assert.equal(await drain("bob", [7779, 7780]), undefined, "nobody brings these back");
+      assert.equal((await store.console.changes(filter)).length, 2);
+    },
+  );
 
   define("leases are found by phase and text, page by page, and counted", async ({ store }) => {
     await write(store, {
