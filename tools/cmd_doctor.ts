@@ -1,7 +1,7 @@
 // Shell. `lars doctor`: looks at the system and at this host for what is wrong, and says what to do.
 
 import type { Command } from "commander";
-import { probeAgent } from "../control/explain/agent_probe.ts";
+import { askAgent } from "../control/explain/agent_probe.ts";
 import type { Report } from "../control/schemas.ts";
 import { softwareName } from "../daemon/daemon.ts";
 import { quantity } from "../model/quantity.ts";
@@ -93,11 +93,12 @@ async function readReport(flags: SystemFlags): Promise<{ report: Report; aheadMs
 }
 
 async function factsOf(flags: DoctorFlags): Promise<DoctorFacts> {
-  const [read, agent, configs] = await Promise.all([
+  const [read, configs] = await Promise.all([
     attempt(() => readReport(flags)),
-    attempt(() => probeAgent(flags.agent)),
     Promise.all(flags.config.map((path) => configFacts(path))),
   ]);
+  // Not beside the database: reading it may keep this process from an answer that has come.
+  const agent = await attempt(() => askAgent(flags.agent));
   const services = "fault" in read ? [] : read.report.services.filter(({ isAlive }) => isAlive);
   return {
     report: "fault" in read ? read : read.report,

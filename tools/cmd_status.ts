@@ -1,9 +1,9 @@
 // Shell. `lars status`: database, services, agent and call results at a glance.
 
 import type { Command } from "commander";
-import { type AgentFacts, isOriginalAgent, probeAgent } from "../control/explain/agent_probe.ts";
-import { type Address, formatAddress } from "../reactor/address.ts";
-import { ConfigError, LarsError, messageOf, TimeoutError } from "../reactor/errors.ts";
+import { type AgentFacts, askAgent } from "../control/explain/agent_probe.ts";
+import type { Address } from "../reactor/address.ts";
+import { ConfigError, LarsError, messageOf } from "../reactor/errors.ts";
 import { UsageError } from "./cli_errors.ts";
 import { addExamples, agentOption, type CommandContext } from "./command.ts";
 import { eventJson, eventLine, eventOf } from "./history_view.ts";
@@ -19,9 +19,6 @@ import type { SystemAccess } from "../control/system_access.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
 import { type NameMap, nameMapOf, withNames } from "../model/module_words.ts";
 import { errorSeverity } from "../control/system/severity.ts";
-
-/** An agent of the original is asked for this module: any will do. */
-const PROBED_MODULE = { modId: 1, cmdId: 1 };
 
 interface StatusFlags extends SystemFlags {
   readonly agent: Address;
@@ -81,22 +78,6 @@ async function attempt<T>(ask: () => Promise<T>): Promise<Outcome<T>> {
 /** What is wrong with the command line itself is no news about the system. */
 function isUsage(error: LarsError): boolean {
   return error instanceof UsageError || error instanceof ConfigError;
-}
-
-/** The agent that is asked, also when it is one of the original. */
-async function askAgent(agent: Address): Promise<AgentFacts & { original?: true }> {
-  try {
-    return await probeAgent(agent);
-  } catch (error) {
-    if (!(error instanceof TimeoutError)) throw error;
-    if (!await isOriginalAgent(agent, PROBED_MODULE)) throw error;
-    // It answers by now: one of ours that was only slow does so to Hello as well.
-    const slow = await probeAgent(agent).catch((again: unknown) => {
-      if (!(again instanceof TimeoutError)) throw again;
-    });
-    if (slow !== undefined) return slow;
-    return { address: formatAddress(agent), software: "", status: {}, original: true };
-  }
 }
 
 function toJson(

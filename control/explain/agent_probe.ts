@@ -8,7 +8,7 @@ import { decodeHello, frameGetRouteRequest, frameHello, type Hello } from "../..
 import { AGENT_PORT_COUNT, HELLO_PROTOCOL, MessageId } from "../../proto/message_ids.ts";
 import { readDatagram } from "../../proto/wire.ts";
 import { type Address, formatAddress, isLoopback } from "../../reactor/address.ts";
-import { ProtocolError, TimeoutError } from "../../reactor/errors.ts";
+import { ConnectError, messageOf, ProtocolError, TimeoutError } from "../../reactor/errors.ts";
 import { runtime } from "../../reactor/runtime/mod.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 
@@ -17,6 +17,9 @@ export const PROBE_TIMEOUT_MS = 500;
 
 /** Datagrams get lost: the question is asked again at this interval until the time is over. */
 const PROBE_INTERVAL_MS = 150;
+
+/** An agent of the original is asked for this module: any will do. */
+const PROBED_MODULE = { modId: 1, cmdId: 1 };
 
 /** An agent's answer. */
 export interface AgentFacts {
@@ -30,6 +33,7 @@ export interface AgentFacts {
  * Says Hello to an agent.
  *
  * @throws {TimeoutError} when nothing answers within {@linkcode PROBE_TIMEOUT_MS}.
+ * @throws {ConnectError} when its host has no address.
  */
 export async function probeAgent(agent: Address): Promise<AgentFacts> {
   const to = await resolved(agent);
@@ -75,10 +79,37 @@ export async function isOriginalAgent(agent: Address, module: ModuleKey): Promis
   }) ?? false;
 }
 
-/** The address with a host of numbers. */
-async function resolved({ hostname, port }: Address): Promise<Address> {
-  const ip = /^[\d.]+$/.test(hostname) ? hostname : (await lookup(hostname, { family: 4 })).address;
-  return { hostname: ip, port };
+/**
+ * Asks an agent who it is, also when it is one of the original.
+ *
+ * @throws {TimeoutError} when nothing answers.
+ * @throws {ConnectError} when its host has no address.
+ */
+export async function askAgent(agent: Address): Promise<AgentFacts & { original?: true }> {
+  try {
+    return await probeAgent(agent);
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) throw error;
+    if (!await isOriginalAgent(agent, PROBED_MODULE)) throw error;
+    // It answers by now: one of ours that was only slow does so to Hello as well.
+    const slow = await probeAgent(agent).catch((again: unknown) => {
+      if (!(again instanceof TimeoutError)) throw again;
+    });
+    if (slow !== undefined) return slow;
+    return { address: formatAddress(agent), software: "", status: {}, original: true };
+  }
+}
+
+/** The address with a host of numbers. @throws {ConnectError} when the host has none. */
+async function resolved(agent: Address): Promise<Address> {
+  const { hostname, port } = agent;
+  if (/^[\d.]+$/.test(hostname)) return agent;
+  try {
+    return { hostname: (await lookup(hostname, { family: 4 })).address, port };
+  } catch (error) {
+    const message = `the host has no IPv4 address: ${messageOf(error)}`;
+    throw new ConnectError(formatAddress(agent), message, { cause: error });
+  }
 }
 
 /** Sends the question until an answer that can be read comes back; undefined without one in time. */

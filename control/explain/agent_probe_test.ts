@@ -4,7 +4,7 @@ import { decodeGetRouteRequest, frameGetRouteResponse } from "../../proto/codec.
 import { MessageId } from "../../proto/message_ids.ts";
 import { readDatagram } from "../../proto/wire.ts";
 import { runtime } from "../../reactor/runtime/mod.ts";
-import { TimeoutError } from "../../reactor/errors.ts";
+import { ConnectError, TimeoutError } from "../../reactor/errors.ts";
 import { freePort } from "../../tests/support/free_port.ts";
 import { withProcesses } from "../../tests/support/processes.ts";
 import { isOriginalAgent, probeAgent } from "./agent_probe.ts";
@@ -64,7 +64,15 @@ test("an agent of the original is known by what it answers, on the port of the m
   assert.equal(await isOriginalAgent(nobody, { modId: 1, cmdId: 1 }), false);
 });
 
-test("lars status and explain say that an agent is one of the original", async () => {
+test("a host of an agent that has no address is a fault that names it", async () => {
+  await assert.rejects(probeAgent({ hostname: "nohost.invalid", port: 8888 }), (error) => {
+    assert.ok(error instanceof ConnectError);
+    assert.match(error.message, /^nohost\.invalid:8888: the host has no IPv4 address: /);
+    return true;
+  });
+});
+
+test("lars status, doctor and explain say that an agent is one of the original", async () => {
   await withOriginal((port) =>
     withProcesses(async (processes) => {
       const lars = (...args: string[]): ReturnType<typeof processes.run> =>
@@ -75,6 +83,12 @@ test("lars status and explain say that an agent is one of the original", async (
       assert.match(status.stdout, /agent {5}an agent of the original answers at 127\.0\.0\.1:\d+/);
       const json = JSON.parse((await lars("status", "--json")).stdout);
       assert.deepEqual([json.agent.ok, json.agent.original], [true, true]);
+      const doctor = JSON.parse((await lars("doctor", "--json")).stdout);
+      const [found] = (doctor.findings ?? doctor).filter(({ subject }: { subject: string }) =>
+        subject === "agent"
+      );
+      assert.equal(found.level, "ok", found.seen);
+      assert.match(found.seen, /an agent of the original/);
       const explained = await lars("explain", "1", "1");
       assert.equal(explained.code, 1);
       assert.match(explained.stderr, /is an agent of the original: .*cannot say why/);

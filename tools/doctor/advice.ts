@@ -97,7 +97,7 @@ export const ADVICE = {
   },
   agent_away: {
     symptom: "No agent answers on this host",
-    cause: "It does not run, or on other ports (`[reactor] port`, three in a row).",
+    cause: "It does not run, or on other ports (`[agent] port`, three in a row).",
     remedy:
       "Start `lars-agent -c FILE`, or name its first port: `lars doctor --agent HOST:PORT`. " +
       "Callers on this host get no nodes until then, but for in-process clients that know their dns.",

@@ -189,7 +189,9 @@ function agentFindings({ agent }: DoctorFacts): Symptom[] {
   const count = (name: string): number => Number(status[name] ?? 0);
   const text = (name: string): string => String(status[name] ?? "");
   const found: Symptom[] = [];
-  if (Object.keys(status).length === 0) return [ok("agent", `${address} answers, ${software}`)];
+  if (Object.keys(status).length === 0) {
+    return [ok("agent", `${address} answers, ${software || "an agent of the original"}`)];
+  }
   if (count("dnsConnected") !== 1) {
     found.push(bad("agent", "agent_unlinked", `no connection to dns ${text("dnsAddress")}`));
   }
