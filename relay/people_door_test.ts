@@ -173,7 +173,7 @@ test("relay: messages for a client that is away wait on disk, and come once and 
 test("relay: whoever is here is told that what kept its mailbox was made anew", async () => {
   const log = new FakeLog(systemClock);
   const store = new LogMailStore({
-    ...{ log: log.connect(), clock: systemClock, logger: silentLogger, relay: "r" },
+    ...{ log: log.connect(), clock: systemClock, logger: silentLogger, rng: systemRng, relay: "r" },
   });
   void store.start();
   const mailRoom = new MailRoom({

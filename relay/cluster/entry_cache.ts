@@ -3,18 +3,22 @@
 import type { RelayMailPut } from "../../proto/codec.ts";
 
 /** Entries whose data is kept at hand, and their bytes; the one used longest ago goes. */
-const CACHE_ENTRIES_MAX = 1_000;
-const CACHE_BYTES_MAX = 16 * 1024 * 1024;
+export const ENTRY_CACHE_MAX = 1_000;
+export const ENTRY_CACHE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** What entries put into mailboxes, by their number. */
 export class EntryCache {
-  /** Oldest first. */
+  /** What was used longest ago first. */
   readonly #entries = new Map<number, readonly RelayMailPut[]>();
   #bytes = 0;
 
   /** What an entry has put; undefined: it is not at hand. */
   get(seq: number): readonly RelayMailPut[] | undefined {
-    return this.#entries.get(seq);
+    const puts = this.#entries.get(seq);
+    if (puts === undefined) return undefined;
+    this.#entries.delete(seq);
+    this.#entries.set(seq, puts);
+    return puts;
   }
 
   /** Keeps it at hand, in place of what was used longest ago. */
@@ -23,7 +27,7 @@ export class EntryCache {
     this.#entries.set(seq, puts);
     this.#bytes += bytesOf(puts);
     for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= CACHE_ENTRIES_MAX && this.#bytes <= CACHE_BYTES_MAX) break;
+      if (this.#entries.size <= ENTRY_CACHE_MAX && this.#bytes <= ENTRY_CACHE_BYTES_MAX) break;
       this.drop(oldest);
     }
   }

@@ -8,13 +8,12 @@
 import {
   decodeRelayMailEntry,
   encodeRelayMailEntry,
-  type RelayMailEnd,
   type RelayMailEntry,
-  type RelayMailPut,
 } from "../../proto/codec.ts";
 import { LarsError, messageOf, StoreError } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
+import type { Rng } from "../../reactor/time/rng.ts";
 import {
   type Mail,
   type Mailbox,
@@ -26,10 +25,12 @@ import {
   type PrunedMail,
 } from "../../sql/mail/mail_store.ts";
 import { checkMail, checkMailName } from "../../sql/mail/mail_scripts.ts";
+import { expireEdit, type MailEdit, putEdit, takeEdit } from "./mail_edits.ts";
 import { EntryCache } from "./entry_cache.ts";
 import { RareWarnings } from "./rare_warnings.ts";
 import type { MailChange, MailChanges } from "../people/mail_room.ts";
 import {
+  checkMailKeys,
   type IndexedBox,
   type IndexedMail,
   type LogPlace,
@@ -37,13 +38,7 @@ import {
   mailKey,
   senderAndId,
 } from "./mail_index.ts";
-import { LOG_ENTRY_BYTES_MAX, LogFullError, type MailLog } from "./mail_log.ts";
-
-/** Mailboxes of all relays together: each keeps one entry for ever. A message for a further one is refused. */
-export const LOG_BOXES_MAX = 1_000_000;
-
-/** Messages that one entry may end. */
-const ENDS_PER_ENTRY_MAX = 500;
+import { LogFullError, type MailLog } from "./mail_log.ts";
 
 /** An edit that has not been made by then fails, and may be tried again. */
 export const EDIT_MS_MAX = 5_000;
@@ -66,6 +61,7 @@ export interface LogMailStoreOptions {
   readonly log: MailLog;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly rng: Rng;
   /** This relay in this life, never used again. */
   readonly relay: string;
 }
@@ -76,14 +72,11 @@ interface Waiter {
   readonly resolve: () => void;
 }
 
-/** What an edit says; who made it, and upon what, is added. */
-type Edit = Omit<RelayMailEntry, "writer" | "after">;
-
 /** A {@linkcode MailStore} that several relays have in common. */
 export class LogMailStore implements MailStore, MailChanges {
   readonly #options: LogMailStoreOptions;
   /** Another one once the log was made anew. */
-  #index = new MailIndex();
+  #index: MailIndex;
   readonly #cache = new EntryCache();
   /** Own messages that are kept, of which whoever put them has not heard yet. */
   readonly #unclaimed = new Set<string>();
@@ -107,6 +100,7 @@ export class LogMailStore implements MailStore, MailChanges {
 
   constructor(options: LogMailStoreOptions) {
     this.#options = options;
+    this.#index = new MailIndex(options.rng);
     this.#warnings = new RareWarnings(options.clock, options.logger);
   }
 
@@ -154,11 +148,13 @@ export class LogMailStore implements MailStore, MailChanges {
     const full = new Set<NewMail>();
     const edits = [...byName].map(async ([name, own]) => {
       try {
-        await this.#edit(name, (box) => this.#putEntry(box, own, limits, full));
+        await this.#edit(name, (index) => putEdit(index, name, own, limits, full));
       } catch (error) {
         if (!(error instanceof LogFullError)) throw error;
-        const { ids } = this.#index.box(name);
-        for (const one of own) if (!ids.has(mailKey(one))) full.add(one);
+        const box = this.#index.box(name);
+        for (const one of own) {
+          if (this.#index.placeOf(box, mailKey(one)) === undefined) full.add(one);
+        }
       }
     });
     // All of them have an end, so that none goes on beside a further try.
@@ -168,7 +164,8 @@ export class LogMailStore implements MailStore, MailChanges {
       if (full.has(one)) return { kind: "full" };
       const key = mailKey(one);
       if (!this.#unclaimed.delete(`${one.name} ${key}`)) return { kind: "known" };
-      return { kind: "stored", seq: Math.abs(this.#index.box(one.name).ids.get(key) ?? 0) };
+      const place = this.#index.placeOf(this.#index.box(one.name), key) ?? 0;
+      return { kind: "stored", seq: Math.abs(place) };
     });
   }
 
@@ -184,8 +181,7 @@ export class LogMailStore implements MailStore, MailChanges {
     const mail: Mail[] = [];
     const expired: number[] = [];
     const found: IndexedMail[] = [];
-    for (const one of this.#index.box(name).waiting.values()) {
-      if (one.seq <= afterSeq) continue;
+    for (const one of this.#index.waitingOf(this.#index.box(name), afterSeq)) {
       if (found.length >= limit) break;
       found.push(one);
     }
@@ -204,27 +200,17 @@ export class LogMailStore implements MailStore, MailChanges {
 
   async countAfter(name: string, afterSeq: number, nowMs: number): Promise<number> {
     await this.#untilOpen();
-    let count = 0;
-    for (const { seq, expiresAtMs } of this.#index.box(name).waiting.values()) {
-      if (seq > afterSeq && expiresAtMs > nowMs) count++;
-    }
-    return count;
+    return this.#index.countAfter(this.#index.box(name), afterSeq, nowMs);
   }
 
   async take(name: string, seq: number): Promise<number> {
-    return await this.#endSome(name, (box) => {
-      if (seq > box.lastSeq) return undefined;
-      const places: number[] = [];
-      for (const place of box.waiting.keys()) if (place <= seq) places.push(place);
-      return endEntry(box, places, false);
-    });
+    return await this.#endSome(name, (index) => takeEdit(index, name, seq));
   }
 
   async expire(name: string, seqs: readonly number[]): Promise<number> {
     if (seqs.length === 0) return 0;
-    return await this.#endSome(name, (box) => {
-      return endEntry(box, seqs.filter((seq) => box.waiting.has(seq)), true);
-    });
+    const places = new Set(seqs);
+    return await this.#endSome(name, (index) => expireEdit(index, name, places));
   }
 
   async prune(nowMs: number, idsBeforeMs: number): Promise<PrunedMail> {
@@ -254,14 +240,14 @@ export class LogMailStore implements MailStore, MailChanges {
   async list(limit: number): Promise<{ boxes: Mailbox[]; oldestSentAtMs: number | undefined }> {
     await this.#untilOpen();
     let oldest: number | undefined;
-    for (const { waiting } of this.#index.waitingBoxes) {
-      for (const { sentAtMs } of waiting.values()) {
+    for (const box of this.#index.waitingBoxes) {
+      for (const { sentAtMs } of this.#index.waitingOf(box)) {
         if (oldest === undefined || sentAtMs < oldest) oldest = sentAtMs;
         break;
       }
     }
     const all = [...this.#index.boxes].sort((a, b) =>
-      b.waiting.size - a.waiting.size || (a.name < b.name ? -1 : 1)
+      b.waiting - a.waiting || (a.name < b.name ? -1 : 1)
     );
     return {
       boxes: all.slice(0, limit).map((box) => this.#boxOf(box)),
@@ -270,51 +256,13 @@ export class LogMailStore implements MailStore, MailChanges {
   }
 
   #boxOf({ name, lastSeq, takenSeq, waiting, waitingBytes }: IndexedBox): Mailbox {
-    return { name, epoch: this.#epoch, lastSeq, takenSeq, waiting: waiting.size, waitingBytes };
-  }
-
-  /** Those of `mail` that are not kept yet, as far as they fit one entry; `full` holds those without room. */
-  #putEntry(
-    box: IndexedBox,
-    mail: readonly NewMail[],
-    limits: MailLimits,
-    full: Set<NewMail>,
-  ): Edit | undefined {
-    for (const one of mail) full.delete(one);
-    const { waiting, waitingBytes } = this.#index.totals;
-    const isNew = box.headSeq === 0 && this.#index.boxCount >= LOG_BOXES_MAX;
-    const added = new Set<string>();
-    const puts: RelayMailPut[] = [];
-    let bytes = 0;
-    for (const one of mail) {
-      const key = mailKey(one);
-      if (box.ids.has(key) || added.has(key)) continue;
-      const more = bytes + one.data.length;
-      if (puts.length > 0 && more > LOG_ENTRY_BYTES_MAX) break;
-      if (
-        isNew || box.waiting.size + puts.length >= limits.messagesMax ||
-        box.waitingBytes + more > limits.bytesMax ||
-        waiting + puts.length >= limits.totalMessagesMax ||
-        waitingBytes + more > limits.totalBytesMax
-      ) {
-        full.add(one);
-        continue;
-      }
-      const { sender, id, sentAtMs, expiresAtMs, data } = one;
-      const times = { sentAtMs: Math.trunc(sentAtMs), expiresAtMs: Math.trunc(expiresAtMs) };
-      puts.push({ sender, id, ...times, data });
-      added.add(key);
-      bytes = more;
-    }
-    if (puts.length === 0) return undefined;
-    const { name, lastSeq, takenSeq } = box;
-    return { name, last: lastSeq + puts.length, taken: takenSeq, puts, ends: [] };
+    return { name, epoch: this.#epoch, lastSeq, takenSeq, waiting, waitingBytes };
   }
 
   /** An edit that puts nothing: it is never refused for want of room, but has to wait for some. */
   async #endSome(
     name: string,
-    make: (box: IndexedBox) => Edit | undefined,
+    make: (index: MailIndex) => MailEdit | undefined,
   ): Promise<number> {
     try {
       return await this.#edit(name, make);
@@ -332,7 +280,7 @@ export class LogMailStore implements MailStore, MailChanges {
    */
   async #edit(
     name: string,
-    make: (box: IndexedBox) => Edit | undefined,
+    make: (index: MailIndex) => MailEdit | undefined,
   ): Promise<number> {
     await this.#untilOpen();
     const tally = { ended: 0 };
@@ -352,17 +300,16 @@ export class LogMailStore implements MailStore, MailChanges {
 
   async #tryEdit(
     name: string,
-    make: (box: IndexedBox) => Edit | undefined,
+    make: (index: MailIndex) => MailEdit | undefined,
     newWriter: () => string,
   ): Promise<void> {
     const { log, clock } = this.#options;
     const endMs = clock.nowMs() + EDIT_MS_MAX;
     for (;;) {
       const index = this.#index;
-      const box = index.box(name);
-      const entry = make(box);
+      const entry = make(index);
       if (entry === undefined) return;
-      const more = { writer: newWriter(), after: box.headSeq };
+      const more = { writer: newWriter(), after: index.box(name).headSeq };
       const body = encodeRelayMailEntry({ ...entry, ...more });
       const known = index.appliedSeq;
       try {
@@ -403,7 +350,7 @@ export class LogMailStore implements MailStore, MailChanges {
     if (before === this.#index) {
       const { waiting } = before.totals;
       this.#options.logger.error(what, { messages: waiting, mailboxes: before.boxCount });
-      this.#index = new MailIndex();
+      this.#index = new MailIndex(this.#options.rng);
       this.#cache.clear();
       this.#leftOver = [];
       // Who waits already goes on waiting.
@@ -473,6 +420,7 @@ export class LogMailStore implements MailStore, MailChanges {
     let entry: RelayMailEntry;
     try {
       entry = decodeRelayMailEntry(body);
+      checkMailKeys(entry);
     } catch (error) {
       // Nobody who follows the rules writes such: passing it over harms no mailbox.
       this.#warn("An entry of the log of messages cannot be read", `${seq}: ${messageOf(error)}`);
@@ -483,7 +431,8 @@ export class LogMailStore implements MailStore, MailChanges {
     if (change === undefined) return;
     const { name, writer, put, takenCount, expiredCount, isVoid } = change;
     const isOwn = writer.startsWith(`${this.#options.relay}-`);
-    if (put.length > 0) this.#cache.keep(seq, entry.puts);
+    // Of a log that is read from its beginning most is read much later, if at all.
+    if (this.#isOpen && put.length > 0) this.#cache.keep(seq, entry.puts);
     const tally = this.#tallies.get(writer);
     if (tally !== undefined) tally.ended += takenCount + expiredCount;
     if (isOwn) { for (const key of put) this.#unclaimed.add(`${name} ${key}`); }
@@ -511,7 +460,7 @@ export class LogMailStore implements MailStore, MailChanges {
     const body = await this.#options.log.get(entrySeq);
     if (body === undefined) {
       // Somebody has taken it, and this relay has not heard of it yet.
-      if (this.#index.box(name).waiting.has(seq)) {
+      if (this.#index.hasAt(this.#index.box(name), seq)) {
         this.#warn("A message is not in the log any more", `${seq} of ${name}, entry ${entrySeq}`);
       }
       return undefined;
@@ -525,9 +474,9 @@ export class LogMailStore implements MailStore, MailChanges {
   async #removeAll(places: readonly LogPlace[]): Promise<void> {
     for (const place of places) {
       const box = this.#index.box(place.name);
-      const isFirst = place.behind?.some((seq) => box.spent.has(seq)) !== true;
+      const isFirst = place.behind?.some((seq) => box.spent?.has(seq)) !== true;
       if (isFirst && await this.#removeVoids(box) && await this.#remove(place.seq)) {
-        box.spent.delete(place.seq);
+        box.spent?.delete(place.seq);
         continue;
       }
       if (this.#leftOver.length < LEFT_OVER_MAX) this.#leftOver.push(place);
@@ -560,23 +509,6 @@ export class LogMailStore implements MailStore, MailChanges {
   #warn(what: string, error: unknown): void {
     this.#warnings.warn(what, error);
   }
-}
-
-/** Undefined: nothing ends. At most {@linkcode ENDS_PER_ENTRY_MAX} do. */
-function endEntry(
-  { name, lastSeq, takenSeq, waiting }: IndexedBox,
-  places: readonly number[],
-  expired: boolean,
-): Edit | undefined {
-  const some = places.slice(0, ENDS_PER_ENTRY_MAX);
-  if (some.length === 0) return undefined;
-  const ends = some.flatMap((seq): RelayMailEnd[] => {
-    const mail = waiting.get(seq);
-    if (mail === undefined) return [];
-    return [{ seq, ...senderAndId(mail), sentAtMs: mail.sentAtMs, expired }];
-  });
-  const taken = expired ? takenSeq : Math.max(takenSeq, some.at(-1) ?? 0);
-  return { name, last: lastSeq, taken, puts: [], ends };
 }
 
 function storeError(what: string, error: unknown): StoreError {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { encodeRelayMailEntry } from "../../proto/codec.ts";
 import { StoreError } from "../../reactor/errors.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { ManualClock } from "../../reactor/time/manual_clock.ts";
@@ -38,10 +39,18 @@ let lifeCount = 0;
 function newStore(log: FakeLog, clock: ManualClock): { store: LogMailStore; link: FakeLogLink } {
   const link = log.connect();
   const relay = `relay${++lifeCount}`;
-  const store = new LogMailStore({ log: link, clock, logger: silentLogger, relay });
+  const store = new LogMailStore({
+    log: link,
+    clock,
+    logger: silentLogger,
+    rng: seededRng(1),
+    relay,
+  });
   void store.start();
   return { store, link };
 }
+
+const NO_DATA = new Uint8Array();
 
 function mail(id: string, more: Partial<NewMail> = {}): NewMail {
   const data = new TextEncoder().encode(`data of ${id}`);
@@ -354,7 +363,13 @@ test("log mail store: an entry that cannot be read is passed over", async () => 
   const { store } = newStore(log, clock);
   await put(store, mail("1"));
   log.append("other", Uint8Array.of(255, 255, 255));
+  const long = { sender: "s", id: "x".repeat(5_000), sentAtMs: 0, expiresAtMs: 1, data: NO_DATA };
+  const entry = { name: "other", writer: "w", last: 1, taken: 0, puts: [long], ends: [], after: 0 };
+  log.append("other", encodeRelayMailEntry(entry));
+  const end = { seq: 1, sender: long.id, id: "1", sentAtMs: 0, expired: false };
+  log.append("other", encodeRelayMailEntry({ ...entry, puts: [], ends: [end] }));
   assert.deepEqual(await put(store, mail("2")), ["stored 2"]);
+  assert.equal((await store.totals()).waiting, 2);
 });
 
 /** Two relays that die and come back, on a log that answers badly, with one client that moves between them. */

@@ -1,21 +1,18 @@
 // Core. What the shared log says of mailboxes: what waits in each, which ids are known, what may go.
 
-import type { RelayMailEntry } from "../../proto/codec.ts";
+import type { RelayMailEnd, RelayMailEntry } from "../../proto/codec.ts";
+import { ProtocolError } from "../../reactor/errors.ts";
+import type { Rng } from "../../reactor/time/rng.ts";
+import { MAIL_NAME_LENGTH_MAX } from "../../sql/mail/mail_store.ts";
+import { MailTable, NO_SLOT, SlotList, type TableMail } from "./mail_table.ts";
 
 /** Ids of messages that are in no mailbox any more; the one that ended first is forgotten. */
 export const ENDED_IDS_MAX = 1_000_000;
 
-/** A message that waits, without its data. There may be a million: see {@linkcode senderAndId}. */
-export interface IndexedMail {
-  readonly seq: number;
+/** A message that waits, without its data. */
+export interface IndexedMail extends TableMail {
   /** As {@linkcode mailKey} makes it: one text in place of three. */
   readonly key: string;
-  readonly sentAtMs: number;
-  readonly expiresAtMs: number;
-  readonly bytes: number;
-  /** Where its data is: entry of the log, and place in that. */
-  readonly entrySeq: number;
-  readonly at: number;
 }
 
 /** What one entry has changed. */
@@ -43,6 +40,17 @@ export function senderAndId({ key }: IndexedMail): { sender: string; id: string 
   return { sender: key.slice(0, space), id: key.slice(space + 1) };
 }
 
+/** @throws {ProtocolError} when a message has a longer key than any that is sent. */
+export function checkMailKeys({ puts, ends }: RelayMailEntry): void {
+  for (const { sender, id } of [...puts, ...ends]) {
+    const length = Math.max(sender.length, id.length);
+    if (length <= MAIL_NAME_LENGTH_MAX) continue;
+    throw new ProtocolError(
+      `Sender and id must be at most ${MAIL_NAME_LENGTH_MAX} characters: one has ${length}`,
+    );
+  }
+}
+
 /** An entry that may leave the log. */
 export interface LogPlace {
   /** Whose it is. */
@@ -60,7 +68,7 @@ interface EndEntry {
   readonly of: readonly number[];
 }
 
-/** One mailbox. */
+/** One mailbox. There may be a million: what most of them do not have is made when it is needed. */
 export class IndexedBox {
   lastSeq = 0;
   takenSeq = 0;
@@ -69,26 +77,21 @@ export class IndexedBox {
   waitingBytes = 0;
   /** A message may be over at this time, none before. */
   nextExpiryMs = Infinity;
-  /** In order of their places. */
-  readonly waiting = new Map<number, IndexedMail>();
-  /** Place of a message that waits by key; of one that ended the same below zero. */
-  readonly ids = new Map<string, number>();
-  /** Messages that wait of each entry that had several; of any other that has any it is one. */
-  readonly left = new Map<number, number>();
-  readonly endEntries: EndEntry[] = [];
+  /** Slots of messages that wait, in order of their places. */
+  readonly list = new SlotList();
+  endEntries: EndEntry[] = [];
   /** Entries of which nothing waits and that may still be in the log, whoever is to take them out. */
-  readonly spent = new Set<number>();
+  spent: Set<number> | undefined;
   /** Entries that are void. They must leave the log before any other, which shows that they are. */
   voids: number[] = [];
 
-  constructor(readonly name: string) {}
-}
+  /** `number`: among all mailboxes; -1: it is not kept. */
+  constructor(readonly name: string, readonly number: number) {}
 
-interface EndedId {
-  readonly box: IndexedBox;
-  readonly key: string;
-  readonly place: number;
-  readonly sentAtMs: number;
+  /** Messages that wait. */
+  get waiting(): number {
+    return this.list.size;
+  }
 }
 
 /** Made from the entries of the log in their order; the same entries make the same index. */
@@ -96,12 +99,16 @@ export class MailIndex {
   readonly #boxes = new Map<string, IndexedBox>();
   readonly #waitingBoxes = new Set<IndexedBox>();
   readonly #voidBoxes = new Set<IndexedBox>();
-  #ended: EndedId[] = [];
-  /** Of these, how many at the front are forgotten. */
-  #forgotten = 0;
+  readonly #table: MailTable;
+  /** Slots of messages that ended and whose ids are known still, in the order of their end. */
+  readonly #ended = new SlotList();
   #waiting = 0;
   #waitingBytes = 0;
   #appliedSeq = 0;
+
+  constructor(rng: Rng) {
+    this.#table = new MailTable(rng);
+  }
 
   /** Everything up to this entry is in it. */
   get appliedSeq(): number {
@@ -135,7 +142,43 @@ export class MailIndex {
 
   /** A mailbox; an empty one, not kept, when there is none. */
   box(name: string): IndexedBox {
-    return this.#boxes.get(name) ?? new IndexedBox(name);
+    return this.#boxes.get(name) ?? new IndexedBox(name, -1);
+  }
+
+  /** Place of a message that waits, by key; of one that ended the same below zero; undefined: unknown. */
+  placeOf({ number }: IndexedBox, key: string): number | undefined {
+    const slot = this.#table.find(number, key);
+    if (slot === NO_SLOT) return undefined;
+    return this.#isEnded(slot) ? -this.#table.seqOf(slot) : this.#table.seqOf(slot);
+  }
+
+  /** Messages of a mailbox that wait, in order of their places, from the one behind `afterSeq` on. */
+  *waitingOf({ list }: IndexedBox, afterSeq = 0): Generator<IndexedMail> {
+    for (const slot of this.#slotsOf(list)) {
+      if (this.#table.seqOf(slot) > afterSeq) yield this.#mailAt(slot);
+    }
+  }
+
+  /** Those of them that have one of these places. */
+  *waitingAt({ list }: IndexedBox, places: ReadonlySet<number>): Generator<IndexedMail> {
+    for (const slot of this.#slotsOf(list)) {
+      if (places.has(this.#table.seqOf(slot))) yield this.#mailAt(slot);
+    }
+  }
+
+  /** True when the message of a place waits. */
+  hasAt(box: IndexedBox, place: number): boolean {
+    return this.#slotAt(box, place, NO_SLOT) !== NO_SLOT;
+  }
+
+  /** How many of them are behind `afterSeq` and not over. */
+  countAfter({ list }: IndexedBox, afterSeq: number, nowMs: number): number {
+    const table = this.#table;
+    let count = 0;
+    for (const slot of this.#slotsOf(list)) {
+      if (table.seqOf(slot) > afterSeq && table.expiresAtMsOf(slot) > nowMs) count++;
+    }
+    return count;
   }
 
   /** Nothing new up to here: entries that were removed leave gaps. */
@@ -148,7 +191,7 @@ export class MailIndex {
     if (seq <= this.#appliedSeq) return undefined;
     this.#appliedSeq = seq;
     const { name, writer, last, taken, puts, ends, after } = entry;
-    const box = this.#boxes.get(name) ?? new IndexedBox(name);
+    const box = this.#boxes.get(name) ?? new IndexedBox(name, this.#boxes.size);
     this.#boxes.set(name, box);
     // Entries between may have been removed, so what it names may be newer than what is known.
     if (after < box.headSeq) {
@@ -163,17 +206,16 @@ export class MailIndex {
       this.#add(box, { seq: place, key, sentAtMs, expiresAtMs, bytes, entrySeq: seq, at });
       return key;
     });
-    if (puts.length > 1) box.left.set(seq, puts.length);
     let takenCount = 0;
     let expiredCount = 0;
     const spent: number[] = [];
     const of = new Set<number>();
     for (const end of ends) {
-      const ended = this.#end(box, end.seq, spent);
-      if (ended !== undefined) of.add(ended.entrySeq);
-      if (ended !== undefined && end.expired) expiredCount++;
-      else if (ended !== undefined) takenCount++;
-      this.#remember(box, mailKey(end), end.seq, end.sentAtMs);
+      const ended = this.#end(box, end, spent);
+      if (ended === 0) continue;
+      of.add(ended);
+      if (end.expired) expiredCount++;
+      else takenCount++;
     }
     if (puts.length === 0) {
       const newestSentAtMs = ends.reduce((newest, { sentAtMs }) => Math.max(newest, sentAtMs), 0);
@@ -182,22 +224,20 @@ export class MailIndex {
     box.lastSeq = Math.max(box.lastSeq, last);
     box.takenSeq = Math.max(box.takenSeq, taken);
     box.headSeq = seq;
-    if (box.waiting.size > 0) this.#waitingBoxes.add(box);
+    if (box.waiting > 0) this.#waitingBoxes.add(box);
     else this.#waitingBoxes.delete(box);
     return { name, writer, put, takenCount, expiredCount, spent, isVoid: false };
   }
 
   /** Forgets the ids of messages that have ended and were sent before this. */
   forgetIds(sentBeforeMs: number): void {
-    for (; this.#forgotten < this.#ended.length; this.#forgotten++) {
-      const { box, key, place, sentAtMs } = this.#ended[this.#forgotten];
-      const isTooMany = this.#ended.length - this.#forgotten > ENDED_IDS_MAX;
-      if (sentAtMs >= sentBeforeMs && !isTooMany) break;
-      if (box.ids.get(key) === -place) box.ids.delete(key);
+    const ended = this.#ended;
+    for (let slot = ended.first; slot !== NO_SLOT; slot = ended.first) {
+      const isTooMany = ended.size > ENDED_IDS_MAX;
+      if (this.#table.sentAtMsOf(slot) >= sentBeforeMs && !isTooMany) return;
+      this.#table.unlink(ended, slot);
+      this.#table.remove(slot);
     }
-    if (this.#forgotten * 2 <= this.#ended.length) return;
-    this.#ended = this.#ended.slice(this.#forgotten);
-    this.#forgotten = 0;
   }
 
   /**
@@ -207,17 +247,16 @@ export class MailIndex {
    */
   takeOldEnds(sentBeforeMs: number, limit: number): LogPlace[] {
     const places: LogPlace[] = [];
-    for (const { name, endEntries, headSeq, waiting, spent } of this.#boxes.values()) {
+    for (const { name, endEntries, headSeq, list, spent } of this.#boxes.values()) {
       // What they end must be gone before they are, or it would wait again in the next life.
-      const [oldest] = waiting.values();
-      const oldestLeft = oldest?.entrySeq ?? Infinity;
+      const oldestLeft = list.size === 0 ? Infinity : this.#table.entrySeqOf(list.first);
       const isOld = ({ seq, newestSentAtMs }: EndEntry): boolean =>
         newestSentAtMs < sentBeforeMs && seq < oldestLeft && seq !== headSeq;
       while (endEntries.length > 0 && isOld(endEntries[0])) {
         if (places.length >= limit) return places;
         const { seq, of } = endEntries[0];
         // Who ended it may have died before it was out.
-        const behind = of.filter((one) => spent.has(one));
+        const behind = of.filter((one) => spent?.has(one) === true);
         places.push(...behind.map((one) => ({ name, seq: one })), { name, seq, behind });
         endEntries.shift();
       }
@@ -230,44 +269,88 @@ export class MailIndex {
     if (box.nextExpiryMs > nowMs) return [];
     const places: number[] = [];
     let nextMs = Infinity;
-    for (const { seq, expiresAtMs } of box.waiting.values()) {
-      if (expiresAtMs <= nowMs) places.push(seq);
+    for (const slot of this.#slotsOf(box.list)) {
+      const expiresAtMs = this.#table.expiresAtMsOf(slot);
+      if (expiresAtMs <= nowMs) places.push(this.#table.seqOf(slot));
       else nextMs = Math.min(nextMs, expiresAtMs);
     }
     if (places.length === 0) box.nextExpiryMs = nextMs;
     return places;
   }
 
+  *#slotsOf(list: SlotList): Generator<number> {
+    for (let slot = list.first; slot !== NO_SLOT; slot = this.#table.nextOf(slot)) yield slot;
+  }
+
+  #mailAt(slot: number): IndexedMail {
+    return { ...this.#table.mailOf(slot), key: this.#table.keyOf(slot) };
+  }
+
+  #isEnded(slot: number): boolean {
+    return this.#table.entrySeqOf(slot) === 0;
+  }
+
   #add(box: IndexedBox, mail: IndexedMail): void {
-    box.waiting.set(mail.seq, mail);
-    box.ids.set(mail.key, mail.seq);
+    const table = this.#table;
+    const known = table.find(box.number, mail.key);
+    if (known !== NO_SLOT) {
+      // Sent again by who had forgotten its id.
+      table.hide(known);
+      if (this.#isEnded(known)) {
+        table.unlink(this.#ended, known);
+        table.remove(known);
+      }
+    }
+    table.append(box.list, table.add(box.number, mail.key, mail));
     box.nextExpiryMs = Math.min(box.nextExpiryMs, mail.expiresAtMs);
     this.#count(box, 1, mail.bytes);
   }
 
-  /** @returns what ended; undefined: it does not wait, because its entry is removed already. */
-  #end(box: IndexedBox, place: number, spent: number[]): IndexedMail | undefined {
-    const mail = box.waiting.get(place);
-    if (mail === undefined) return undefined;
-    box.waiting.delete(place);
-    this.#count(box, -1, -mail.bytes);
-    const left = (box.left.get(mail.entrySeq) ?? 1) - 1;
-    if (left > 0) {
-      box.left.set(mail.entrySeq, left);
-    } else {
-      box.left.delete(mail.entrySeq);
-      spent.push(mail.entrySeq);
-      box.spent.add(mail.entrySeq);
+  /** @returns the entry of what ended; 0: it does not wait, because its entry is removed already. */
+  #end(box: IndexedBox, end: RelayMailEnd, spent: number[]): number {
+    const table = this.#table;
+    const key = mailKey(end);
+    const known = table.find(box.number, key);
+    const slot = this.#slotAt(box, end.seq, known);
+    const entrySeq = slot === NO_SLOT ? 0 : table.entrySeqOf(slot);
+    if (slot !== NO_SLOT) {
+      if (!this.#hasOthers(slot)) {
+        spent.push(entrySeq);
+        box.spent ??= new Set();
+        box.spent.add(entrySeq);
+      }
+      table.unlink(box.list, slot);
+      this.#count(box, -1, -table.bytesOf(slot));
+      if (slot !== known) table.remove(slot);
     }
-    return mail;
+    if (slot !== NO_SLOT && slot === known) {
+      table.setEnded(slot, end.sentAtMs);
+      table.append(this.#ended, slot);
+    } else if (known === NO_SLOT) {
+      const { seq, sentAtMs } = end;
+      const mail = { seq, sentAtMs, expiresAtMs: 0, bytes: 0, entrySeq: 0, at: 0 };
+      table.append(this.#ended, table.add(box.number, key, mail));
+    }
+    return entrySeq;
   }
 
-  #remember(box: IndexedBox, key: string, place: number, sentAtMs: number): void {
-    const known = box.ids.get(key);
-    // Sent again after it was forgotten elsewhere: that one waits.
-    if (known !== undefined && known !== place) return;
-    box.ids.set(key, -place);
-    this.#ended.push({ box, key, place, sentAtMs });
+  /** Of the message that waits at a place, which most probably is `known`. */
+  #slotAt({ list }: IndexedBox, place: number, known: number): number {
+    const table = this.#table;
+    if (known !== NO_SLOT && table.seqOf(known) === place && !this.#isEnded(known)) return known;
+    if (list.size === 0) return NO_SLOT;
+    if (place < table.seqOf(list.first) || place > table.seqOf(list.last)) return NO_SLOT;
+    for (const slot of this.#slotsOf(list)) if (table.seqOf(slot) === place) return slot;
+    return NO_SLOT;
+  }
+
+  /** True when something else waits of its entry: what one entry has put is side by side. */
+  #hasOthers(slot: number): boolean {
+    const table = this.#table;
+    const entrySeq = table.entrySeqOf(slot);
+    return [table.previousOf(slot), table.nextOf(slot)].some((other) =>
+      other !== NO_SLOT && table.entrySeqOf(other) === entrySeq
+    );
   }
 
   #count(box: IndexedBox, count: number, bytes: number): void {

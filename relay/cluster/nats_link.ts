@@ -8,13 +8,14 @@ import {
   JetStreamApiError,
   type JetStreamManager,
   jetstreamManager,
+  type JsMsg,
   RetentionPolicy,
   StorageType,
   type StreamInfo,
 } from "@nats-io/jetstream";
 import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/transport-node";
 import { messageOf, StoreError } from "../../reactor/errors.ts";
-import type { Logger } from "../../reactor/log.ts";
+import type { LogFields, Logger } from "../../reactor/log.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
 import { natsSyncOf } from "./nats_monitor.ts";
 import {
@@ -26,6 +27,9 @@ import {
 } from "./mail_log.ts";
 import { RareWarnings } from "./rare_warnings.ts";
 import type { RelayBus } from "./relay_bus.ts";
+
+/** Entries that a server may send ahead: a long log is read in a thousandth of as many questions. */
+const READ_AHEAD_MAX = 1_000;
 
 /** Longest time for the server to answer, in milliseconds. */
 const ANSWER_MS = 3_000;
@@ -71,6 +75,8 @@ export class NatsLink implements RelayBus {
   readonly #subscriptions: { subject: string; onMessage: (body: Uint8Array) => void }[] = [];
   readonly #listeners: ((connected: boolean) => void)[] = [];
   readonly #warnings: RareWarnings;
+  /** What was said last of each matter of the servers: it is so with every connection to them. */
+  readonly #said = new Map<string, string>();
   #connection: NatsConnection | undefined;
   #connected = false;
   #closed = false;
@@ -171,54 +177,62 @@ export class NatsLink implements RelayBus {
 
   #checkServer({ info }: NatsConnection): void {
     const { log, isStore } = this.#options;
+    const { max_payload: maxPayload = Infinity } = info ?? {};
     const [major, minor] = (info?.version ?? "0.0").split(".").map(Number);
     log.info("Connected to a NATS server", {
       version: info?.version ?? "",
       server: info?.server_name ?? "",
     });
-    if (info !== undefined && info.max_payload < PAYLOAD_BYTES_MIN) {
-      log.warn("The NATS server must take messages of 1 MiB: set its max_payload", {
-        maxPayload: info.max_payload,
-      });
+    if (maxPayload < PAYLOAD_BYTES_MIN) {
+      const what = "The NATS server must take messages of 1 MiB: set its max_payload";
+      this.#say("payload", "warn", what, { maxPayload });
+    } else {
+      this.#said.delete("payload");
     }
     if (!isStore) return;
     if (major > 2 || (major === 2 && minor >= 10)) return void this.#checkSync();
-    log.warn(
+    const what =
       "This NATS server writes to disk every two minutes and cannot be told otherwise: messages " +
-        "that were acknowledged are lost when the power fails. From 2.10 on set sync_interval: always",
-      { version: info?.version ?? "" },
-    );
+      "that were acknowledged are lost when the power fails. From 2.10 on set sync_interval: always";
+    this.#say("version", "warn", what, { version: info?.version ?? "" });
   }
 
   /** Says of each server whether what it acknowledges survives a loss of power. Never fails. */
   async #checkSync(): Promise<void> {
-    const { log, monitors } = this.#options;
+    const { monitors } = this.#options;
     if (monitors.length === 0) {
-      log.warn(
+      const what =
         "Whether messages that are acknowledged survive a loss of power is not known: NATS servers " +
-          "need sync_interval: always, and tell it only where [relay] nats_monitor says",
-      );
+        "need sync_interval: always, and tell it only where [relay] nats_monitor says";
+      this.#say("monitors", "warn", what, {});
     }
     for (const { monitor, isAlways, text } of await Promise.all(monitors.map(natsSyncOf))) {
-      const fields = { monitor, writes: text };
-      if (isAlways === true) log.info("A NATS server syncs each message to disk", fields);
-      else if (isAlways === undefined) {
-        log.warn("Whether a NATS server syncs each message to disk is not known", fields);
-      } else {
-        log.warn(
-          "A NATS server acknowledges messages before they are on disk, and loses them when the " +
-            "power fails: set sync_interval: always in its jetstream",
-          fields,
-        );
-      }
+      const what = isAlways === true
+        ? "A NATS server syncs each message to disk"
+        : isAlways === undefined
+        ? "Whether a NATS server syncs each message to disk is not known"
+        : "A NATS server acknowledges messages before they are on disk, and loses them when the " +
+          "power fails: set sync_interval: always in its jetstream";
+      this.#say(monitor, isAlways === true ? "info" : "warn", what, { monitor, writes: text });
     }
+  }
+
+  /** Says how it is with a matter of the servers, where that is not what was said of it last. */
+  #say(matter: string, level: "info" | "warn", what: string, fields: LogFields): void {
+    const text = `${what} ${JSON.stringify(fields)}`;
+    if (this.#said.get(matter) === text) return;
+    this.#said.set(matter, text);
+    this.#options.log[level](what, fields);
   }
 
   async #watch(connection: NatsConnection): Promise<void> {
     for await (const { type } of connection.status()) {
       if (this.#connection !== connection) return;
       if (type === "disconnect") this.#setConnected(false);
-      if (type === "reconnect") this.#setConnected(true);
+      if (type !== "reconnect") continue;
+      // It may be another one of the servers.
+      this.#checkServer(connection);
+      this.#setConnected(true);
     }
   }
 
@@ -323,7 +337,9 @@ export class NatsMailLog implements MailLog {
             deliver_policy: DeliverPolicy.StartSequence,
             opt_start_seq: follower.after + 1,
           });
-          await follower.read(await consumer.consume());
+          await follower.read((callback) =>
+            consumer.consume({ callback, max_messages: READ_AHEAD_MAX })
+          );
         }
       } catch (error) {
         this.#warnings.warn("The stream of messages cannot be followed", error);
@@ -397,14 +413,19 @@ class Follower {
 
   constructor(readonly epoch: number, public after: number, readonly reader: LogFollower) {}
 
-  async read(messages: ConsumerMessages): Promise<void> {
-    this.#messages = messages;
-    if (this.ended) messages.stop();
-    for await (const { seq, data } of messages) {
-      if (this.ended) break;
+  /** Until it ends, or the connection does. */
+  async read(
+    consume: (callback: (message: JsMsg) => void) => Promise<ConsumerMessages>,
+  ): Promise<void> {
+    const messages = await consume(({ seq, data }) => {
+      if (this.ended) return;
       this.after = seq;
       this.reader.onEntry(seq, data);
-    }
+    });
+    this.#messages = messages;
+    if (this.ended) messages.stop();
+    const error = await messages.closed();
+    if (error !== undefined) throw error;
   }
 
   end(): void {

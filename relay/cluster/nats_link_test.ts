@@ -13,6 +13,10 @@ interface Trial {
   readonly link: NatsLink;
   /** The first line of the log that begins so, from now on. */
   line(start: string): Promise<string>;
+  /** Lines of the log so far. */
+  readonly lines: readonly string[];
+  /** The server ends all connections. */
+  breakAll(): void;
   /** Everything that the server was told. */
   told(): string;
 }
@@ -28,6 +32,7 @@ async function withServer(
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on("error", () => undefined);
+    socket.on("close", () => sockets.delete(socket));
     socket.on("data", (data) => {
       told += data.toString();
       if (data.includes("PING")) socket.write("PONG\r\n");
@@ -37,7 +42,11 @@ async function withServer(
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   const hearers = new Set<(line: string) => void>();
-  const write = (line: string): void => hearers.forEach((hear) => hear(line));
+  const lines: string[] = [];
+  const write = (line: string): void => {
+    lines.push(line);
+    hearers.forEach((hear) => hear(line));
+  };
   const link = new NatsLink({
     ...{ servers: [`${scheme}://127.0.0.1:${port}`], secret: "secret-of-relays" },
     ...{
@@ -59,7 +68,8 @@ async function withServer(
       hearers.add((one) => one.startsWith(start) && resolve(one));
     });
   try {
-    await fn({ link, line, told: () => told });
+    const breakAll = (): void => sockets.forEach((socket) => socket.destroy());
+    await fn({ link, line, told: () => told, lines, breakAll });
   } finally {
     await link.close();
     for (const socket of sockets) socket.destroy();
@@ -91,5 +101,21 @@ test(
       await link.close();
       assert.ok(told().includes("small one"));
       assert.equal(link.publish("all", new Uint8Array(1)), false);
+    }),
+);
+
+test(
+  "what is wrong with a server is said once, and not with each connection to it",
+  TIMEOUT,
+  () =>
+    withServer("nats", 100, async ({ line, lines, breakAll }) => {
+      await line("Connected");
+      for (let connection = 2; connection <= 3; connection++) {
+        const again = line("Connected");
+        breakAll();
+        await again;
+      }
+      const warnings = lines.filter((one) => one.startsWith("The NATS server must take"));
+      assert.equal(warnings.length, 1, lines.join("\n"));
     }),
 );

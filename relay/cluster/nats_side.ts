@@ -123,7 +123,7 @@ export async function openNatsSide(
   const link = new NatsLink(options);
   const relay = newRelayNumber(rng);
   const mail = options.isStore
-    ? new LogMailStore({ log: new NatsMailLog(link, options), clock, logger: log, relay })
+    ? new LogMailStore({ log: new NatsMailLog(link, options), clock, logger: log, rng, relay })
     : undefined;
   void mail?.start();
   return new NatsSide(link, relay, mail, clock);
