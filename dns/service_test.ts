@@ -544,8 +544,12 @@ test("dns starts without its database, answers nothing yet, and all when it is t
       const store = await openStore(`sqlite:${path}`);
       await store.migrate();
       await store.editRoutes([add(1, 1, 10)]);
-      assert.equal((await one.nextRoute(1, 1)).hosts.length, 1);
-      assert.equal((await two.nextRoute(1, 1)).hosts.length, 1);
+      for (const agent of [one, two]) {
+        // Dns may look between the migration and the edit.
+        let { hosts } = await agent.nextRoute(1, 1);
+        while (hosts.length === 0) ({ hosts } = await agent.nextRoute(1, 1));
+        assert.equal(hosts.length, 1);
+      }
       assert.equal((await two.nextRoute(5, 5)).hosts.length, 0);
       await until(() => service.stats().store === "up");
       assert.deepEqual([log.count("Database refuses"), log.count("Database is back")], [1, 1]);
