@@ -125,12 +125,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
     });
     this.#fleet = this.#makeFleet(settings.loopCount);
     this.#poller = new VersionPoller({
-      store,
-      table: this.#table,
-      health: this.health,
-      clock,
-      rng,
-      log,
+      ...{ store, clock, rng, log, table: this.#table, health: this.health },
       pollIntervalMs: settings.pollIntervalMs,
       reloadIntervalMs: settings.reloadIntervalMs,
       ...(kept === undefined ? {} : { earlier: kept.memory }),
@@ -144,6 +139,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
         this.#fleet.changed(changed);
         return this.#publisher.publishEach(changed);
       },
+      onSetBack: () => this.#file?.changed(),
     });
   }
 

@@ -4,7 +4,7 @@
 import type { CacheFormat, EncodedCache } from "../daemon/cache_file.ts";
 import type { DatabaseState } from "../model/database_state.ts";
 import { type ModuleId, moduleId } from "../model/module.ts";
-import type { RouteRow } from "../sql/store.ts";
+import type { RouteRow, SeenChange } from "../sql/store.ts";
 import { crc32 } from "../reactor/crc32.ts";
 import type { KeptModule, ModuleExtras } from "./route_table.ts";
 import type { PollerMemory } from "./version_poller.ts";
@@ -17,8 +17,10 @@ export const TABLE_FILE_VERSION = 1;
 /** Largest file; 1,000,000 nodes in 50,000 modules take 15 MB. Modules that do not fit are left out. */
 export const TABLE_FILE_BYTES_MAX = 256 * 1024 * 1024;
 
-/** Whether there is one, and two numbers. */
+/** Whether there is one ({@linkcode MUST_BE_THERE}: and what of it), and two numbers. */
 const STATE_BYTES = 1 + 8 + 8;
+/** In place of 1, of a change that must be there: those who do not know it take nothing of the file. */
+const MUST_BE_THERE = 2;
 /** Magic, version, time of writing, three states (the third of the change that was seen), modules. */
 const HEADER_BYTES = 4 + 4 + 8 + 3 * STATE_BYTES + 4;
 /** modId, cmdId, its state, whether there are extras, number of zones and of nodes. */
@@ -70,8 +72,8 @@ class Writer {
     this.at += 8;
   }
 
-  state(first: number | undefined, second: number | undefined): void {
-    this.uint8(Number(first !== undefined));
+  state(first: number | undefined, second: number | undefined, kind = 1): void {
+    this.uint8(first === undefined ? 0 : kind);
     this.float64(first ?? 0);
     this.float64(second ?? 0);
   }
@@ -94,7 +96,7 @@ function* encode(tables: Iterable<KeptTable>, savedAtMs: number): Generator<void
   writer.float64(savedAtMs);
   writer.state(plan.epoch, plan.version);
   writer.state(highest.epoch, highest.version);
-  writer.state(seen?.id, seen?.version);
+  writer.state(seen?.id, seen?.version, seen?.mustBeThere === true ? MUST_BE_THERE : 1);
   const countAt = writer.at;
   writer.uint32(0);
   let count = 0;
@@ -154,6 +156,13 @@ function writeModule(writer: Writer, { modId, cmdId, rows, extras, plan }: KeptM
   }
 }
 
+/** As {@linkcode Writer.state} wrote it. */
+interface KeptState {
+  readonly first: number;
+  readonly second: number;
+  readonly kind: number;
+}
+
 /** Thrown where the bytes are not what they should be; never leaves this file. */
 class UnreadableError extends Error {}
 
@@ -191,13 +200,13 @@ class Reader {
     return this.#view.getFloat64(this.#take(8), true);
   }
 
-  state(): readonly [number, number] | undefined {
-    const isThere = this.uint8(1) === 1;
-    const pair = [this.float64(), this.float64()] as const;
-    if (pair.some((one) => !Number.isSafeInteger(one) || one < 0)) {
+  state(kindMax = 1): KeptState | undefined {
+    const kind = this.uint8(kindMax);
+    const [first, second] = [this.float64(), this.float64()];
+    if ([first, second].some((one) => !Number.isSafeInteger(one) || one < 0)) {
       throw new UnreadableError("a state is none");
     }
-    return isThere ? pair : undefined;
+    return kind === 0 ? undefined : { first, second, kind };
   }
 
   text(): string {
@@ -207,8 +216,14 @@ class Reader {
   }
 }
 
-function stateOf(pair: readonly [number, number] | undefined): DatabaseState | undefined {
-  return pair && { epoch: pair[0], version: pair[1] };
+function stateOf(kept: KeptState | undefined): DatabaseState | undefined {
+  return kept && { epoch: kept.first, version: kept.second };
+}
+
+function seenOf(kept: KeptState | undefined): SeenChange | undefined {
+  if (kept === undefined) return undefined;
+  const { first: id, second: version, kind } = kept;
+  return { id, version, ...(kind === MUST_BE_THERE ? { mustBeThere: true } : {}) };
 }
 
 function decode(bytes: Uint8Array): ReturnType<CacheFormat<KeptTable>["decode"]> {
@@ -227,7 +242,7 @@ function decode(bytes: Uint8Array): ReturnType<CacheFormat<KeptTable>["decode"]>
   }
   try {
     const savedAtMs = reader.float64();
-    const [plan, highest, seen] = [reader.state(), reader.state(), reader.state()];
+    const [plan, highest, seen] = [reader.state(), reader.state(), reader.state(MUST_BE_THERE)];
     const count = reader.uint32();
     const modules = new Map<ModuleId, KeptModule>();
     for (let i = 0; i < count; i++) {
@@ -237,8 +252,7 @@ function decode(bytes: Uint8Array): ReturnType<CacheFormat<KeptTable>["decode"]>
     if (reader.at !== end) return fail(`${end - reader.at} bytes follow the last module`);
     const [all, most] = [stateOf(plan), stateOf(highest)];
     if (all === undefined || most === undefined) return fail("it does not say how new it is");
-    const seenChange = seen && { id: seen[0], version: seen[1] };
-    const memory = { plan: all, highest: most, seen: seenChange };
+    const memory = { plan: all, highest: most, seen: seenOf(seen) };
     return { ok: true, savedAtMs, routes: [{ memory, modules: [...modules.values()] }] };
   } catch (error) {
     if (error instanceof UnreadableError) return fail(error.message);

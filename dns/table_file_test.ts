@@ -38,7 +38,12 @@ const table: fc.Arbitrary<KeptTable> = fc.record({
   memory: fc.record({
     plan: state,
     highest: state,
-    seen: fc.option(fc.record({ id: number, version: number }, plain), { nil: undefined }),
+    seen: fc.option(
+      fc.record({ id: number, version: number, mustBeThere: fc.constant(true) }, {
+        ...{ requiredKeys: ["id", "version"], ...plain },
+      }),
+      { nil: undefined },
+    ),
   }, plain),
   modules: fc.uniqueArray(fc.tuple(number, number), { selector: String, maxLength: 8 }).chain(
     (keys) =>

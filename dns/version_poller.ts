@@ -1,5 +1,6 @@
 // Shell. Keeps the route table equal to the database: looks for changes, reads, compares, tells.
 
+import { StoreError } from "../reactor/errors.ts";
 import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
@@ -60,6 +61,8 @@ export interface VersionPollerOptions {
   onLoaded(): Generator<void, void>;
   /** These modules have changed in the table. Runs in slices. */
   onChanged(changed: readonly ModuleKey[]): Generator<void, void>;
+  /** `memory` says now that the database was set back, or no longer. */
+  onSetBack?(): void;
 }
 
 /** What is remembered of a database over a restart, so that none that is older is taken for it. */
@@ -69,6 +72,12 @@ export interface PollerMemory {
   /** The highest that a server of the database has shown. */
   readonly highest: DatabaseState;
   readonly seen: SeenChange | undefined;
+}
+
+/** From which state something was read, and its newest change. */
+interface ReadState {
+  readonly plan: DatabaseState;
+  readonly newest: SeenChange | undefined;
 }
 
 /** Counters of {@linkcode VersionPoller}. */
@@ -285,9 +294,11 @@ export class VersionPoller {
   }
 
   async #readMark(): Promise<RouteMark> {
-    const { atLeastVersion = 0, ...notOlder } = this.#notOlder;
+    const atLeastVersion = this.#notOlder.atLeastVersion ?? 0;
     const changeIdMax = this.#changeIdMax;
-    const mark = await this.#options.store.routeMark({ ...notOlder, atLeastVersion, changeIdMax });
+    const mark = await this.#ask((notOlder) =>
+      this.#options.store.routeMark({ ...notOlder, changeIdMax })
+    );
     const { version, epoch = 0, changeVersion } = mark;
     if (epoch > this.#epoch) this.#beginEpoch(epoch);
     // Answers may overtake each other; a foreign hand may have lowered it.
@@ -330,8 +341,38 @@ export class VersionPoller {
     };
   }
 
+  /**
+   * Asks the database for what is not older than what was read. That it was set back is remembered until
+   * the change that it lacked is seen again, or an epoch begins: edits prune what shows it.
+   */
+  async #ask<T>(read: (notOlder: RouteReadOptions) => Promise<T>): Promise<T> {
+    const asked = this.#notOlder;
+    const isSameEpoch = (): boolean => asked.atLeastEpoch === this.#epoch;
+    try {
+      const answer = await read(asked);
+      // What came meanwhile from a database that was set back may have been this one as well.
+      const isHeld = this.#seenChange?.mustBeThere === true &&
+        asked.seenChange !== this.#seenChange;
+      if (!isHeld || !isSameEpoch()) return answer;
+    } catch (error) {
+      const isSetBack = error instanceof StoreError && error.refusal === "setBack";
+      if (isSetBack && isSameEpoch()) this.#noteSetBack();
+      throw error;
+    }
+    throw new StoreError("It was asked before the database turned out to be set back", true);
+  }
+
+  #noteSetBack(): void {
+    const seen = this.#seenChange;
+    if (seen === undefined || seen.mustBeThere === true) return;
+    this.#seenChange = { ...seen, mustBeThere: true };
+    this.#options.onSetBack?.();
+  }
+
   /** Something was read at this state. @returns what is told of it. */
-  #noteRead(plan: DatabaseState, newest: SeenChange | undefined): DatabaseState | undefined {
+  #noteRead(read: ReadState | undefined): DatabaseState | undefined {
+    if (read === undefined) return undefined;
+    const { plan, newest } = read;
     // A read may be the first to come upon it: a server that has not heard of it is behind from now on.
     if (plan.epoch > this.#epoch) this.#beginEpoch(plan.epoch);
     if (plan.epoch === this.#epoch) {
@@ -342,7 +383,10 @@ export class VersionPoller {
   }
 
   #noteSeen(newest: SeenChange | undefined): void {
-    if (newest !== undefined && newest.id >= (this.#seenChange?.id ?? 0)) this.#seenChange = newest;
+    const seen = this.#seenChange;
+    if (newest === undefined || newest.id < (seen?.id ?? 0)) return;
+    this.#seenChange = newest;
+    if (seen?.mustBeThere === true) this.#options.onSetBack?.();
   }
 
   async #queueChanges(mark: RouteMark): Promise<void> {
@@ -373,11 +417,14 @@ export class VersionPoller {
       const keys = batch.map(([, key]) => key);
       const installs = table.installCount;
       try {
-        let plan: DatabaseState | undefined;
-        const rows = await store.readModules(keys, {
-          ...this.#notOlder,
-          onPlan: (read, newest) => (plan = this.#noteRead(read, newest)),
-        });
+        let read: ReadState | undefined;
+        const rows = await this.#ask((notOlder) =>
+          store.readModules(keys, {
+            ...notOlder,
+            onPlan: (plan, newest) => (read = { plan, newest }),
+          })
+        );
+        const plan = this.#noteRead(read);
         const extras = await this.#readExtras(keys);
         this.#counters.moduleReads++;
         if (this.#stopped) return;
@@ -393,7 +440,7 @@ export class VersionPoller {
 
   /** Policies, names and marks. Read after the nodes, so that what is seen in them has its mark. */
   async #readExtras(keys?: readonly ModuleKey[]): Promise<RouteExtras> {
-    const rows = await this.#options.store.moduleRows(keys, this.#notOlder);
+    const rows = await this.#ask((notOlder) => this.#options.store.moduleRows(keys, notOlder));
     const extras = new Map<ModuleId, ModuleExtras>();
     for (const { modId, cmdId, policy, name, meant } of rows) {
       extras.set(moduleId(modId, cmdId), { policy, name, mark: meant });
@@ -420,12 +467,14 @@ export class VersionPoller {
     try {
       const mark = await this.#readMark();
       const builder = new RouteSnapshotBuilder(table);
-      let plan: DatabaseState | undefined;
-      await store.readRoutes((rows) => builder.add(rows), {
-        ...this.#notOlder,
-        pageRows: PAGE_ROWS,
-        onPlan: (read, newest) => (plan = this.#noteRead(read, newest)),
-      });
+      let read: ReadState | undefined;
+      await this.#ask((notOlder) =>
+        store.readRoutes((rows) => builder.add(rows), {
+          ...{ ...notOlder, pageRows: PAGE_ROWS },
+          onPlan: (plan, newest) => (read = { plan, newest }),
+        })
+      );
+      const plan = this.#noteRead(read);
       const snapshot = await runSliced(clock, builder.finish());
       const extras = await this.#readExtras();
       if (this.#stopped) return;

@@ -74,6 +74,14 @@ export class LimitError extends LarsError {
   }
 }
 
+/**
+ * Why a database refuses what another time it would take, where an operator can do something about it:
+ * - `schema`: a table or a column is missing.
+ * - `rights`: the account may not do it.
+ * - `setBack`: what was read before is missing, as after a backup was put back.
+ */
+export type StoreRefusal = "schema" | "rights" | "setBack";
+
 /** The database refused, was away, or did not answer in time. */
 export class StoreError extends LarsError {
   override name = "StoreError";
@@ -81,15 +89,21 @@ export class StoreError extends LarsError {
   readonly transient: boolean;
   /** True when the answer to a write was lost, so that nobody knows whether it was done. */
   readonly inDoubt: boolean;
+  /** Undefined: it does not refuse, or nobody knows why. */
+  readonly refusal: StoreRefusal | undefined;
 
   constructor(
     message: string,
     transient: boolean,
-    options: ErrorOptions & { readonly inDoubt?: boolean } = {},
+    options: ErrorOptions & {
+      readonly inDoubt?: boolean;
+      readonly refusal?: StoreRefusal | undefined;
+    } = {},
   ) {
     super(message, options);
     this.transient = transient;
     this.inDoubt = options.inDoubt === true;
+    this.refusal = options.refusal;
   }
 }
 

@@ -49,13 +49,17 @@ export class StoreHealth {
   /** Notes a call that failed. */
   failed(error: unknown): void {
     this.#reason = messageOf(error);
-    if (this.#downSinceWallMs !== undefined) return;
-    const { clock, log, label, meanwhile } = this.#options;
-    this.#downSinceWallMs = clock.wallMs();
-    this.#downSinceMs = clock.nowMs();
-    this.#lossCount++;
     // One that answers and refuses is not away: somebody has to look at what it says.
-    this.#refuses = error instanceof StoreError && !error.transient;
+    const refuses = error instanceof StoreError && !error.transient;
+    const isDown = this.#downSinceWallMs !== undefined;
+    if (isDown && (this.#refuses || !refuses)) return;
+    const { clock, log, label, meanwhile } = this.#options;
+    if (!isDown) {
+      this.#downSinceWallMs = clock.wallMs();
+      this.#downSinceMs = clock.nowMs();
+      this.#lossCount++;
+    }
+    this.#refuses = refuses;
     const what = this.#refuses ? "Database refuses what is asked" : "Database is away";
     log.error(`${what}, ${meanwhile}`, { store: label, reason: this.#reason });
   }

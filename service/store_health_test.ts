@@ -61,8 +61,13 @@ test("StoreHealth says of a database that answers and refuses that it refuses, n
   health.succeeded();
   health.failed(new StoreError("connection lost", true));
   assert.equal(health.stats().store, "away");
+  for (const transient of [false, false, true, false]) {
+    health.failed(new StoreError("no such grant", transient));
+    assert.deepEqual([health.stats().store, health.lossCount], ["refuses", 2]);
+  }
   assert.deepEqual(lines, [
     "Database refuses what is asked, waiting",
     "Database is away, waiting",
+    "Database refuses what is asked, waiting",
   ]);
 });

@@ -15,7 +15,7 @@ import type {
   RollUpOptions,
   RollUpResult,
 } from "./results/call_history.ts";
-import { type Driver, type ScriptMaker, StatementFault } from "./drivers/driver.ts";
+import { type Driver, type ScriptMaker, StatementFault, storeErrorOf } from "./drivers/driver.ts";
 import { pageRowsOf, PageSize } from "./routes/page_size.ts";
 import { type RefusedRow, RowsRefusedError, writeDivided } from "./results/divided_write.ts";
 import {
@@ -565,11 +565,6 @@ export class SqlStore implements Store {
       const message = `Could not ${action} in ${this.label}: ${messageOf(fault)}`;
       return new RowsRefusedError(message, { cause: fault.cause ?? fault });
     }
-    const transient = fault.kind !== "schema" && fault.kind !== "permanent";
-    return new StoreError(
-      `Could not ${action} in ${this.label}: ${messageOf(fault)}${hint}`,
-      transient,
-      { cause: fault.cause ?? fault, inDoubt: fault.inDoubt },
-    );
+    return storeErrorOf(fault, (words) => `Could not ${action} in ${this.label}: ${words}${hint}`);
   }
 }

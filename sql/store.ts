@@ -28,6 +28,13 @@ export interface EditOptions {
 export interface SeenChange {
   readonly id: number;
   readonly version: number;
+  /**
+   * A database has been read that went on without it: one that was set back. From then on only one that
+   * has it counts, because edits prune old changes, and then nothing shows any more what became of it.
+   *
+   * @default {false}
+   */
+  readonly mustBeThere?: boolean;
 }
 
 /** How routes are to be read. */
@@ -42,8 +49,9 @@ export interface RouteReadOptions {
   /** The epoch that was read before. One that is later makes every version count. @default {0} */
   readonly atLeastEpoch?: number;
   /**
-   * The newest change that was seen in this epoch. A database that has older ones and not this one was
-   * set back, whatever its version says: reading it fails, for good.
+   * The newest change that was seen in this epoch. A database that has changes from before and from
+   * after it, and not this one, was set back, whatever its version says: reading it fails, for good,
+   * with the refusal `setBack`. So does one without it, where it must be there.
    *
    * @default nothing was seen
    */

@@ -8,14 +8,13 @@ import {
   showsPassword,
 } from "../daemon/settings/common_settings.ts";
 import { readStoreUrl } from "../daemon/settings/store_url_file.ts";
-import { StoreError } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { DatabaseClock } from "../service/database_clock.ts";
 import { endsWithin } from "../service/store_health.ts";
-import { type LoadingDriver, StatementFault } from "../sql/drivers/driver.ts";
+import { type LoadingDriver, StatementFault, storeErrorOf } from "../sql/drivers/driver.ts";
 import type { Store } from "../sql/store.ts";
 import { CommandError } from "./cli_errors.ts";
 import { warningLine } from "./terminal.ts";
@@ -144,9 +143,7 @@ export async function withDriver<T>(
     return await fn(driver);
   } catch (error) {
     if (!(error instanceof StatementFault)) throw error;
-    const { kind, message } = error;
-    const isAway = kind === "transient" || kind === "busy" || kind === "deadlock";
-    throw new StoreError(`${driver.label}: ${message}`, isAway, { cause: error });
+    throw storeErrorOf(error, (words) => `${driver.label}: ${words}`);
   } finally {
     await driver.close();
   }

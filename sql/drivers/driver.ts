@@ -1,5 +1,6 @@
 // Core. What the store needs of a database driver, and how a driver reports faults.
 
+import { messageOf, StoreError, type StoreRefusal } from "../../reactor/errors.ts";
 import type { Dialect, Script } from "./sql_script.ts";
 
 /**
@@ -11,6 +12,8 @@ import type { Dialect, Script } from "./sql_script.ts";
  * - `transient`: the database is away; the caller may try later.
  * - `behind`: this server knows less than was read before; another one of the url may know it.
  * - `rows`: some row of the statement is refused, or there are too many; with fewer it may pass.
+ * - `rights`: the account may not do it.
+ * - `setBack`: this server has lost what was read before; another one of the url may have it.
  * - `permanent`: the same call will fail again.
  */
 export type FaultKind =
@@ -20,6 +23,8 @@ export type FaultKind =
   | "transient"
   | "behind"
   | "rows"
+  | "rights"
+  | "setBack"
   | "permanent";
 
 /** A fault of the database, as a driver throws it; never leaves this room. */
@@ -38,6 +43,30 @@ export class StatementFault extends Error {
     this.kind = kind;
     this.inDoubt = options.inDoubt === true;
   }
+}
+
+/** Kinds of faults that somebody has to do something about, and what is said of them. */
+const REFUSALS: { readonly [kind in FaultKind]?: StoreRefusal } = {
+  schema: "schema",
+  rights: "rights",
+  setBack: "setBack",
+};
+
+/** True when the same call will fail again, until somebody has done something. */
+export function isForGood({ kind }: StatementFault): boolean {
+  return kind === "permanent" || kind === "rows" || REFUSALS[kind] !== undefined;
+}
+
+/** A fault as it leaves this room. `text`: what is said of it, besides its own words. */
+export function storeErrorOf(
+  fault: StatementFault,
+  text: (words: string) => string = (words) => words,
+): StoreError {
+  return new StoreError(text(messageOf(fault)), !isForGood(fault), {
+    cause: fault.cause ?? fault,
+    inDoubt: fault.inDoubt,
+    refusal: REFUSALS[fault.kind],
+  });
 }
 
 /** How a write transaction is made. */

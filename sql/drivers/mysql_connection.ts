@@ -22,6 +22,9 @@ const FAULT_KINDS: ReadonlyMap<number, FaultKind> = new Map([
   [1050, "deadlock"], // ER_TABLE_EXISTS_ERROR
   [1060, "deadlock"], // ER_DUP_FIELDNAME
   [1061, "deadlock"], // ER_DUP_KEYNAME
+  [1044, "rights"], // ER_DBACCESS_DENIED_ERROR
+  [1142, "rights"], // ER_TABLEACCESS_DENIED_ERROR
+  [1143, "rights"], // ER_COLUMNACCESS_DENIED_ERROR
   [1046, "schema"], // ER_NO_DB_ERROR: the database was dropped and made anew under us
   [1054, "schema"], // ER_BAD_FIELD_ERROR
   [1146, "schema"], // ER_NO_SUCH_TABLE

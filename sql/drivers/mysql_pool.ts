@@ -4,7 +4,7 @@ import { formatAddress } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
 import { messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
-import { StatementFault } from "./driver.ts";
+import { isForGood, StatementFault } from "./driver.ts";
 import { furthest, type NodePosition } from "./galera_node.ts";
 import { MysqlConnection } from "./mysql_connection.ts";
 import type { MysqlUrl } from "./store_url.ts";
@@ -208,7 +208,7 @@ export class MysqlPool {
           behind.push(candidate);
         } catch (error) {
           // Refused for good, as by a wrong password: another host would only hide the mistake.
-          if (!(error instanceof StatementFault) || error.kind === "permanent") throw error;
+          if (!(error instanceof StatementFault) || isForGood(error)) throw error;
           faults.push(error);
           this.#warnOf("Database host is away", index, messageOf(error));
         }

@@ -3,6 +3,7 @@
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
 import type { Logger } from "../../reactor/log.ts";
 import {
+  type FaultKind,
   type LoadingDriver,
   type ScriptMaker,
   type SnapshotRun,
@@ -17,6 +18,9 @@ import type { MysqlUrl } from "./store_url.ts";
 /** Tries at finding out whether a transaction was committed, and the pause between them. */
 const SETTLE_TRIES_MAX = 4;
 const SETTLE_PAUSE_MS = 250;
+
+/** Faults of one server that another one of the url need not have. */
+const OTHER_SERVER: ReadonlySet<FaultKind> = new Set(["behind", "setBack"]);
 
 /** Longest single statement of a migration or of a restore: ten minutes, for a table of millions of rows. */
 const MIGRATION_TIMEOUT_MS = 600_000;
@@ -159,7 +163,7 @@ export class MysqlDriver implements LoadingDriver {
     try {
       return await work(connection);
     } catch (error) {
-      if (error instanceof StatementFault && error.kind === "behind") connection.failOver();
+      if (error instanceof StatementFault && OTHER_SERVER.has(error.kind)) connection.failOver();
       throw error;
     } finally {
       this.#pool.release(connection);

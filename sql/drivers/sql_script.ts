@@ -104,6 +104,19 @@ export function* insertManyScript<T>(
   }
 }
 
+/** Rows deleted by one statement. */
+const DELETE_ROWS = 1000;
+
+/** Deletes rows by their ids. */
+export function* deleteIdsScript(table: string, ids: readonly number[]): Script<void> {
+  for (const chunk of chunksOf(ids, DELETE_ROWS)) {
+    yield {
+      sql: `DELETE FROM ${table} WHERE id IN ${placeholders(1, chunk.length)}`,
+      params: chunk,
+    };
+  }
+}
+
 /** Printable text without quote, backslash and question mark: it means itself between quotes. */
 const PLAIN_TEXT = /^[ -&(->@-[\]-~]*$/;
 

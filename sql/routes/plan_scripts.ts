@@ -60,7 +60,8 @@ export function* checkVersionScript(
   options: RouteReadOptions = {},
 ): Script<ServerState | undefined> {
   const { atLeastVersion = 0, atLeastEpoch = 0, seenChange, onPlan } = options;
-  if (atLeastVersion === 0 && atLeastEpoch === 0 && onPlan === undefined) return undefined;
+  const hasRead = atLeastVersion > 0 || atLeastEpoch > 0 || seenChange !== undefined;
+  if (!hasRead && onPlan === undefined) return undefined;
   const state = yield* serverStateScript(seenChange);
   checkState(state, options);
   return state;
@@ -69,8 +70,8 @@ export function* checkVersionScript(
 /**
  * Reads something of exactly one state, and tells which: what an edit came into is read again.
  *
- * @throws {StatementFault} behind, as {@linkcode checkVersionScript}; or transient, when edits come
- * faster than it can be read.
+ * @throws {StatementFault} as {@linkcode checkState}; or transient, when edits come faster than it can
+ * be read.
  */
 export function* exactScript<T>(
   options: RouteReadOptions,
@@ -95,45 +96,79 @@ export function tellPlan({ onPlan }: RouteReadOptions, state: ServerState | unde
   onPlan?.({ epoch, version }, newest);
 }
 
+/** What the changes of a server say of the one that was seen. */
+type Trace =
+  /** It is there, or none was seen. */
+  | "there"
+  /** It may have been pruned, with all that were before it. */
+  | "pruned"
+  /** They end before it: this server lags, or its tables were set back. */
+  | "before"
+  /** They go on without it: its tables were set back, and then edited. */
+  | "without";
+
+/** No server that lags has a change after one that it lacks, nor a version above all that was read. */
+function traceOf(
+  { changeIdMin, newest, seenVersion, version }: ServerState,
+  { atLeastVersion = 0, seenChange: seen }: RouteReadOptions,
+): Trace {
+  if (seen === undefined || seenVersion === seen.version) return "there";
+  if (seenVersion !== undefined) return "without";
+  if (changeIdMin === undefined || newest === undefined || changeIdMin > seen.id) return "pruned";
+  const isPast = newest.id > seen.id || version > Math.max(atLeastVersion, seen.version);
+  return isPast ? "without" : "before";
+}
+
 /**
  * Holds a server to what was read before. In a later epoch everything counts.
  *
- * @throws {StatementFault} behind, when its state is older; permanent, when it was set back and edits
+ * @throws {StatementFault} behind, when its state is older; setBack, when it was set back and edits
  * went on from there.
  */
-export function checkState(
-  state: ServerState,
-  { atLeastVersion: version = 0, atLeastEpoch: epoch = 0, seenChange }: RouteReadOptions,
-): void {
+export function checkState(state: ServerState, options: RouteReadOptions): void {
+  const { atLeastVersion: version = 0, atLeastEpoch: epoch = 0 } = options;
   if (state.epoch > epoch) return;
-  if (isOlderState(state, { epoch, version })) {
-    const what = state.epoch < epoch
-      ? `The epoch must be at least ${epoch}, which was read before: current value is ${state.epoch}`
-      : `RouteVersion must be at least ${version}, which was read before: current value is ` +
-        `${state.version}`;
-    throw new StatementFault(
-      "behind",
-      `${what}. This server lags behind, or its tables were set back; in that case ` +
-        "`lars sql accept-restored` makes them count",
-    );
-  }
-  checkHistory(state, seenChange);
+  if (!isOlderState(state, { epoch, version })) return checkHistory(state, options);
+  // Said before it can be pruned, though the version may need much longer to come to what was read.
+  if (state.epoch === epoch && traceOf(state, options) === "without") throw setBackFault();
+  const what = state.epoch < epoch
+    ? `The epoch must be at least ${epoch}, which was read before: current value is ${state.epoch}`
+    : `RouteVersion must be at least ${version}, which was read before: current value is ` +
+      `${state.version}`;
+  throw behindFault(what);
 }
 
 /**
  * Older changes may be gone, as editors delete them and programs of the original all of them; but where
- * they are, the one that was seen must be among them, and the same.
+ * they are, the one that was seen must be among them, and the same. Where it has been missed before, it
+ * must be there in any case.
  *
- * @throws {StatementFault} permanent, when it is not.
+ * @throws {StatementFault} behind or setBack, when it is not.
  */
-export function checkHistory(
-  { changeIdMin, seenVersion }: ServerState,
-  seen: SeenChange | undefined,
-): void {
-  if (seen === undefined || changeIdMin === undefined) return;
-  if (seenVersion === undefined ? changeIdMin > seen.id : seenVersion === seen.version) return;
-  throw new StatementFault(
-    "permanent",
+export function checkHistory(state: ServerState, options: RouteReadOptions): void {
+  const { seenChange } = options;
+  const trace = traceOf(state, options);
+  if (trace === "before") {
+    throw behindFault(
+      `RouteChange must have change ${seenChange?.id}, which was read before: its last one is ` +
+        `${state.newest?.id}`,
+    );
+  }
+  if (trace === "without") throw setBackFault();
+  if (trace === "pruned" && seenChange?.mustBeThere === true) throw setBackFault();
+}
+
+function behindFault(what: string): StatementFault {
+  return new StatementFault(
+    "behind",
+    `${what}. This server lags behind, or its tables were set back; in that case ` +
+      "`lars sql accept-restored` makes them count",
+  );
+}
+
+function setBackFault(): StatementFault {
+  return new StatementFault(
+    "setBack",
     "Changes that were read before are missing from RouteChange: the database was set back, as " +
       "from a backup. Its routes are not taken until `lars sql accept-restored` says that they count",
   );

@@ -13,6 +13,7 @@ import {
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
+  deleteIdsScript,
   type Dialect,
   forUpdate,
   insertIgnore,
@@ -48,6 +49,7 @@ import {
   uniqueModules,
 } from "../../model/module.ts";
 import type { DatabaseState } from "../../model/database_state.ts";
+import { pruneChangesScript } from "./change_pruning.ts";
 import { markNames, meantMark } from "../../model/pickable_nodes.ts";
 import {
   checkHistory,
@@ -63,14 +65,8 @@ import { type NodeState, WEIGHT_DEFAULT } from "../../model/node.ts";
 
 /** Modules asked for in one SELECT: short enough for every server's packet and parser limits. */
 const MODULES_PER_QUERY = 500;
-/** Rows deleted or updated by one statement. */
+/** Rows updated by one statement. */
 const ROWS_PER_STATEMENT = 1000;
-/** RouteChange rows older than this are pruned by edits: a day, in seconds. */
-export const ROUTE_CHANGE_AGE_MAX_S = 86_400;
-/** RouteChange rows kept; of more the oldest are pruned by edits. A poller that far behind reads all. */
-export const ROUTE_CHANGES_MAX = 100_000;
-/** Oldest RouteChange rows an edit looks at for pruning, besides twice what it adds. */
-const PRUNE_ROWS_MIN = 1000;
 
 function routeColumns(shape: SchemaShape): string {
   return "id, modid, cmdid, serverip, serverport" +
@@ -165,7 +161,7 @@ export function* routeMarkScript(
   const isStampedNow = numberOf(row.nowS) - version <= STAMP_AGE_MAX_S;
   const isForeign = changeIdMax !== undefined && epoch === atLeastEpoch &&
     (isStampedNow || mark.changeIdMax > changeIdMax);
-  if (isForeign) checkHistory(state, seenChange);
+  if (isForeign) checkHistory(state, options);
   else checkState(state, options);
   return mark;
 }
@@ -476,29 +472,6 @@ function* insertRoutesScript(shape: SchemaShape, inserts: readonly RouteRow[]): 
       return `(${key},${wholeSql(weight)},${textSql(zone, params)},${textSql(state, params)})`;
     },
   );
-}
-
-/** Looks at the oldest rows only, so that an edit never pays for the size of the table. */
-function* pruneChangesScript(nowS: number, addedCount: number): Script<void> {
-  const rows = yield {
-    sql: "SELECT id, version, (SELECT MAX(id) FROM RouteChange) AS idMax " +
-      "FROM RouteChange ORDER BY id LIMIT ?",
-    params: [PRUNE_ROWS_MIN + 2 * addedCount],
-  };
-  const ids = rows.filter((row) =>
-    numberOf(row.version) < nowS - ROUTE_CHANGE_AGE_MAX_S ||
-    numberOf(row.id) <= numberOf(row.idMax) - ROUTE_CHANGES_MAX
-  ).map((row) => numberOf(row.id));
-  yield* deleteIdsScript("RouteChange", ids);
-}
-
-function* deleteIdsScript(table: string, ids: readonly number[]): Script<void> {
-  for (const chunk of chunksOf(ids, ROWS_PER_STATEMENT)) {
-    yield {
-      sql: `DELETE FROM ${table} WHERE id IN ${placeholders(1, chunk.length)}`,
-      params: chunk,
-    };
-  }
 }
 
 /** Rows of one SELECT of all modules; few where reading holds the event loop: about 0.5 ms. */

@@ -10,6 +10,7 @@ import { testHistoryConformance } from "./history_conformance.ts";
 import { testLeaseConformance } from "./lease_conformance.ts";
 import { testMailConformance } from "./mail_conformance.ts";
 import { openStore, type StoreOptions } from "../open_store.ts";
+import { ROUTE_CHANGES_MIN } from "../routes/change_pruning.ts";
 import {
   type CallStatusRow,
   INSTANCE_ROWS_MAX,
@@ -215,7 +216,7 @@ function testSetBack(define: Define): void {
       const plan = { epoch: 0, version: mark.version };
       const newest = { id: mark.changeIdMax, version: mark.changeVersion };
       assert.deepEqual(told, [plan, newest, plan, newest]);
-      const seenChange = { id: mark.changeIdMax + 1, version: mark.version };
+      const seenChange = { id: mark.changeIdMax + 1, version: mark.version, mustBeThere: false };
       const read = { atLeastVersion: mark.version, seenChange };
       const reads = [
         () => store.routeMark(read),
@@ -223,17 +224,31 @@ function testSetBack(define: Define): void {
         () => store.readModules(keys, read),
         () => store.readRoutes(() => {}, read),
       ];
-      const refusal = (error: unknown): boolean =>
-        error instanceof StoreError && !error.transient && /accept-restored/.test(error.message);
-      for (const one of reads) await assert.rejects(one, refusal, "that change is missing");
-      await execute(
-        `INSERT INTO RouteChange(id, modid, cmdid, version) VALUES(${seenChange.id}, 1, 1, 7)`,
-      );
-      for (const one of reads) await assert.rejects(one, refusal, "that change is another one");
+      const isLag = (error: unknown): boolean =>
+        error instanceof StoreError && error.transient && /must have change.*accept-restored/.test(
+          error.message,
+        );
+      const isRefusal = (error: unknown): boolean =>
+        error instanceof StoreError && !error.transient && error.refusal === "setBack" &&
+        /accept-restored/.test(error.message);
+      for (const one of reads) await assert.rejects(one, isLag, "its changes end before it");
+      const insert = (id: number): Promise<unknown> =>
+        execute(`INSERT INTO RouteChange(id, modid, cmdid, version) VALUES(${id}, 1, 1, 7)`);
+      await insert(seenChange.id + 1);
+      for (const one of reads) await assert.rejects(one, isRefusal, "they go on without it");
+      await insert(seenChange.id);
+      for (const one of reads) await assert.rejects(one, isRefusal, "that change is another one");
+      await execute(`DELETE FROM RouteChange WHERE id <= ${seenChange.id}`);
+      for (const one of reads) await one();
+      seenChange.mustBeThere = true;
+      for (const one of reads) await assert.rejects(one, isRefusal, "it had been missed before");
       await execute("DELETE FROM RouteChange");
+      for (const one of reads) await assert.rejects(one, isRefusal, "all changes are gone");
+      seenChange.mustBeThere = false;
       for (const one of reads) await one();
       await execute(`UPDATE RouteVersion SET version = ${mark.version - 100} WHERE id = 1`);
       await assert.rejects(store.routeMark(read), /at least .* accept-restored/);
+      seenChange.mustBeThere = true;
       const accepted = await store.acceptRestored();
       assert.ok(accepted.epoch >= mark.version && accepted.version >= mark.version, "the clock's");
       for (const one of reads) await one();
@@ -533,16 +548,22 @@ function testChanges(define: Define): void {
     assert.deepEqual(await store.changedModules(100), []);
   });
 
-  define("editRoutes() prunes RouteChange by age only", async ({ store, execute }) => {
+  define("editRoutes() prunes old RouteChange, but not the newest", async ({ store, execute }) => {
     const nowS = Math.trunc(systemClock.wallMs() / 1000);
-    const ages = [90_000, 86_500, 86_000, 10];
-    for (const [index, ageS] of ages.entries()) {
+    const last = 1 + ROUTE_CHANGES_MIN;
+    for (const [id, ageS] of [[1, 90_000], [2, 90_000], [3, 86_000], [last, 90_000]]) {
       await execute(
-        `INSERT INTO RouteChange(modid, cmdid, version) VALUES(${index}, 0, ${nowS - ageS})`,
+        `INSERT INTO RouteChange(id, modid, cmdid, version) VALUES(${id}, ${id}, 0, ${
+          nowS - ageS
+        })`,
       );
     }
+    const left = async (): Promise<number[]> =>
+      (await store.changedModules(0)).map((key) => key.modId);
+    await store.editRoutes([add(8, 8)]);
+    assert.deepEqual(await left(), [2, 3, 8, last]);
     await store.editRoutes([add(9, 9)]);
-    assert.deepEqual((await store.changedModules(0)).map((key) => key.modId), [2, 3, 9]);
+    assert.deepEqual(await left(), [3, 8, 9, last]);
   });
 }
 

@@ -7,7 +7,7 @@ import { moduleId, type ModuleKey } from "../../model/module.ts";
 import { type DatabaseState, isOlderState } from "../../model/database_state.ts";
 import { decodeGetRouteRequest, encodeRouteUnchanged, type Pong } from "../../proto/codec.ts";
 import { MessageId } from "../../proto/message_ids.ts";
-import { messageOf, StoreError } from "../../reactor/errors.ts";
+import { StoreError } from "../../reactor/errors.ts";
 import { FrameDecoder } from "../../reactor/frame.ts";
 import { silentLogger } from "../../reactor/log.ts";
 import { sleep } from "../../reactor/time/clock.ts";
@@ -15,6 +15,7 @@ import { ManualClock } from "../../reactor/time/manual_clock.ts";
 import { nextInt, type Rng, seededRng } from "../../reactor/time/rng.ts";
 import type { Link, LinkEvents } from "../../session/link.ts";
 import { StoreHealth } from "../../service/store_health.ts";
+import { StatementFault, storeErrorOf } from "../../sql/drivers/driver.ts";
 import { checkState } from "../../sql/routes/plan_scripts.ts";
 import type { RouteMark, RouteMarkOptions, RouteReadOptions, RouteRow } from "../../sql/store.ts";
 import { KnownDigests } from "../../dns/known_digests.ts";
@@ -28,10 +29,7 @@ const DNS = 2;
 const AGENTS = 2;
 const STEPS = 24;
 
-/**
- * Old changes go by age, and a dns looks several times in it: it could not tell a database that was
- * set back, and changed until what it had seen last was gone, from one that lagged.
- */
+/** Old changes go by age, and a dns looks several times in it. */
 const CHANGE_AGE_MS = 10_000;
 
 /** A state of the database. The node of a module is the number of the edit that made it. */
@@ -150,7 +148,7 @@ class SimStore {
       checkState({ epoch, version, changeIdMin, seenVersion, newest }, options);
     } catch (error) {
       this.server = (this.server + 1) % SERVERS;
-      throw new StoreError(messageOf(error), true);
+      throw error instanceof StatementFault ? storeErrorOf(error) : error;
     }
     const seen = look(state);
     // The answer may take long: a process that stands still, or a slow network.

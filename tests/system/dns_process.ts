@@ -78,6 +78,7 @@ export class DnsProcess extends SimProcess {
         changed();
         return publisher.publishEach(some);
       },
+      onSetBack: changed,
     });
     this.#poller = poller;
     loop.onTask({ type: "plan", plan: table.plan });

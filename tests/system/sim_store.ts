@@ -4,7 +4,7 @@
 import { groupModules } from "../../sql/console/route_difference.ts";
 import { type ModuleKey, type ModuleRow, uniqueModules } from "../../model/module.ts";
 import { nodeId, type RouteEdit } from "../../model/node.ts";
-import { messageOf, StoreError } from "../../reactor/errors.ts";
+import { StoreError } from "../../reactor/errors.ts";
 import { type Clock, sleep } from "../../reactor/time/clock.ts";
 import { nextInt, type Rng } from "../../reactor/time/rng.ts";
 import type {
@@ -20,6 +20,7 @@ import type {
   MovedSession,
 } from "../../sql/results/call_history.ts";
 import { afterRanges, type MarkState, NO_MARK } from "../../sql/results/mark_state.ts";
+import { StatementFault, storeErrorOf } from "../../sql/drivers/driver.ts";
 import { checkState } from "../../sql/routes/plan_scripts.ts";
 import type {
   RouteMark,
@@ -146,7 +147,7 @@ export class SimStore {
         }
       } catch (error) {
         this.server = (this.server + 1) % SERVERS;
-        throw new StoreError(messageOf(error), true);
+        throw error instanceof StatementFault ? storeErrorOf(error) : error;
       }
       return { seen: look(state), epoch, version, newest };
     });
