@@ -132,6 +132,39 @@ export function grantStatements(service: GrantedService, options: GrantOptions =
   );
 }
 
+/** A right that an account lacks. */
+export interface MissingRight {
+  /** `SELECT`, or several: `INSERT, UPDATE`. */
+  readonly rights: string;
+  readonly table: string;
+  /** Accounts that must have it: {@linkcode SERVICE_GRANTS}, but for `all`. */
+  readonly services: readonly GrantedService[];
+}
+
+/** As MariaDB and MySQL say it, of a table or of a column; the name of the table is the last. */
+const DENIED = /([A-Z][A-Z, ]*) command denied to user .* (?:for|in) table .*['`]([^'`]+)['`]/;
+
+const isAnyTable = (table: string): boolean => table === "*";
+
+function servicesWith(rights: string, isTable: (table: string) => boolean): GrantedService[] {
+  return GRANTED_SERVICES.filter((service) => {
+    const given = Object.entries(SERVICE_GRANTS[service]).filter(([table]) => isTable(table))
+      .flatMap(([, text]) => text.split(", "));
+    return service !== "all" && rights.split(", ").every((right) => given.includes(right));
+  });
+}
+
+/** Which right a server of the database says to be missing; undefined: it does not. */
+export function missingRightOf(message: string): MissingRight | undefined {
+  const [, rights, name] = DENIED.exec(message) ?? [];
+  if (rights === undefined) return undefined;
+  // Servers on some systems know tables by lower case.
+  const isTable = (table: string): boolean => table.toLowerCase() === name.toLowerCase();
+  const services = servicesWith(rights, isTable);
+  const isNobodys = services.length === 0;
+  return { rights, table: name, services: isNobodys ? servicesWith(rights, isAnyTable) : services };
+}
+
 /** The file of a service beside this one. */
 export function grantFile(service: GrantedService): string {
   return `-- Least rights of ${service} in the database: sql/README.md, Grants. Made from grants.ts.\n` +

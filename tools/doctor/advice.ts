@@ -28,6 +28,15 @@ export const ADVICE = {
     cause: "It is new, or the URL names another one than is meant.",
     remedy: "`lars sql migrate --store URL` makes them, when the URL is right.",
   },
+  rights_missing: {
+    symptom: "The database refuses an account a right",
+    cause:
+      "`lars` and the console need the rights of `web`, each service those of its own name. They " +
+      "are given table by table: before the migration that made a table, or to another user, host " +
+      "or database, they were not given.",
+    remedy: "`lars sql grants web --user U --host H --database D | mariadb` as an account that " +
+      "may give rights, with the name of a service in place of `web` for its own.",
+  },
   schema_original: {
     symptom: "The database has the original's tables only",
     cause:

@@ -2,6 +2,8 @@
 
 import type { Report } from "../../control/schemas.ts";
 import { quantity } from "../../model/quantity.ts";
+import type { StoreRefusal } from "../../reactor/errors.ts";
+import { missingRightOf, SERVICE_GRANTS } from "../../sql/grants/grants.ts";
 import { SCHEMA_VERSION } from "../../sql/schema/migrations.ts";
 import { ADVICE, type AdviceKey } from "./advice.ts";
 
@@ -22,6 +24,8 @@ export interface Symptom {
 /** What could not be asked, and why. */
 export interface Fault {
   readonly fault: string;
+  /** Why a database refuses; undefined: it does not, or it is not known, as through a console. */
+  readonly refusal?: StoreRefusal | undefined;
 }
 
 /** Limits of this process that services started from here inherit, and the disk of the data folder. */
@@ -58,6 +62,8 @@ export interface ConfigFacts {
 /** Everything that was seen. */
 export interface DoctorFacts {
   readonly report: Report | Fault;
+  /** Tables that the account sees, in lower case: those that it has rights on; undefined: not known. */
+  readonly tables: readonly string[] | undefined;
   /** This host's wall clock less the database's, in milliseconds; undefined: not known. */
   readonly clockAheadMs: number | undefined;
   /** Addresses of live services that could not be reached, with why. */
@@ -82,6 +88,9 @@ const OPEN_FILES_FEW = 4_096;
 const DISK_FREE_FEW_BYTES = 256 * 2 ** 20;
 const DISK_FREE_FEW_SHARE = 0.02;
 
+/** Tables without any right that are named. */
+const HIDDEN_SHOWN = 4;
+
 const ok = (subject: string, seen: string): Symptom => ({ subject, level: "ok", seen });
 const note = (subject: string, key: AdviceKey, seen: string): Symptom => ({
   subject,
@@ -101,13 +110,36 @@ function versionOf(software: string): string {
   return software.split(" ")[0];
 }
 
-function databaseFindings({ report }: DoctorFacts): Symptom[] {
-  if ("fault" in report) {
-    // In the words of the store; through a console there is nothing else.
-    const isEmpty = /are the migrations applied/.test(report.fault);
-    return [bad("database", isEmpty ? "schema_missing" : "database_away", report.fault)];
-  }
+/** Of a database that could not be asked. Doctor asks for what the console does. */
+function refusalFinding({ fault, refusal }: Fault): Symptom {
+  if (refusal === "schema") return bad("database", "schema_missing", fault);
+  if (refusal !== "rights") return bad("database", "database_away", fault);
+  const missing = missingRightOf(fault);
+  if (missing === undefined) return bad("database", "rights_missing", fault);
+  const { rights, table, services } = missing;
+  const has = services.length === 0 ? "no service has it" : `${services.join(", ")} must have it`;
+  return bad("database", "rights_missing", `${fault}. Missing: ${rights} on ${table}; ${has}`);
+}
+
+/** Tables of the console that a server hides, because the account has no right on them. */
+function hiddenTables({ tables = [] }: DoctorFacts, schemaVersion: number): string[] {
+  // Before migrations there are none of them, and an old schema has not all.
+  if (!tables.includes("module") || schemaVersion > 0 && schemaVersion < SCHEMA_VERSION) return [];
+  return Object.entries(SERVICE_GRANTS.web).filter(([name]) => !tables.includes(name.toLowerCase()))
+    .map(([name, rights]) => `${name} (${rights})`);
+}
+
+function databaseFindings(facts: DoctorFacts): Symptom[] {
+  const { report } = facts;
+  if ("fault" in report) return [refusalFinding(report)];
   const { label, schemaVersion, moduleCount, nodeCount } = report.store;
+  const hidden = hiddenTables(facts, schemaVersion);
+  if (hidden.length > 0) {
+    const more = hidden.length > HIDDEN_SHOWN ? `, and ${hidden.length - HIDDEN_SHOWN} more` : "";
+    const names = hidden.slice(0, HIDDEN_SHOWN).join(", ");
+    const what = `${label}: this account has no right on ${names}${more}; web must have them`;
+    return [bad("database", "rights_missing", what)];
+  }
   const seen = `${label}: schema version ${schemaVersion}`;
   if (schemaVersion === 0) return [note("database", "schema_original", seen)];
   if (schemaVersion > SCHEMA_VERSION) {

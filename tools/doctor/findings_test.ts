@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Report } from "../../control/schemas.ts";
+import { SERVICE_GRANTS } from "../../sql/grants/grants.ts";
 import { SCHEMA_VERSION } from "../../sql/schema/migrations.ts";
 import { ADVICE, type AdviceKey, troubleshootingPage, wrapped } from "./advice.ts";
 import { type DoctorFacts, findingsOf, remedyOf } from "./findings.ts";
@@ -46,8 +47,13 @@ const AGENT = {
   tableBytes: 4096,
 };
 
+const WEB_TABLES = Object.keys(SERVICE_GRANTS.web).map((name) => name.toLowerCase());
+const without = (...names: string[]): string[] =>
+  WEB_TABLES.filter((name) => !names.includes(name));
+
 const WELL: DoctorFacts = {
   report: REPORT,
+  tables: [...WEB_TABLES, "callhistorystep"],
   clockAheadMs: 300,
   unreachable: [],
   agent: { address: "127.0.0.1:8888", software: SOFTWARE, status: AGENT },
@@ -91,14 +97,47 @@ test("findingsOf() says of a system that is well that each part is", () => {
 
 const CASES: readonly (readonly [string, DoctorFacts, AdviceKey, "bad" | "note", RegExp])[] = [
   ["database away", { ...WELL, report: { fault: "refused" } }, "database_away", "bad", /refused/],
-  ["original tables", stored(0), "schema_original", "note", /version 0/],
+  ["original tables", { ...stored(0), tables: undefined }, "schema_original", "note", /version 0/],
   [
     "empty database",
+    { ...WELL, report: { fault: "Table 'x.RouteData' doesn't exist", refusal: "schema" } },
+    ...["schema_missing", "bad", /RouteData/] as const,
+  ],
+  [
+    "missing rights",
     {
       ...WELL,
-      report: { fault: "Table 'x.RouteData' doesn't exist (are the migrations applied?)" },
+      report: {
+        fault: "SELECT command denied to user 'lars_web'@'%' for table `lars_dns`.`Event`",
+        refusal: "rights",
+      },
     },
-    ...["schema_missing", "bad", /RouteData/] as const,
+    ...["rights_missing", "bad", /Missing: SELECT on Event; reporter, web, /] as const,
+  ],
+  [
+    "no right on one table",
+    { ...WELL, tables: without("event") },
+    ...["rights_missing", "bad", /no right on Event \(SELECT, INSERT\); web/] as const,
+  ],
+  [
+    "no right on many tables",
+    { ...WELL, tables: ["routedata", "module"] },
+    ...["rights_missing", "bad", /RouteVersion \(.*, and 22 more; web/] as const,
+  ],
+  [
+    "no right on the list of migrations",
+    { ...stored(0), tables: without("schemamigration") },
+    ...["rights_missing", "bad", /SchemaMigration \(SELECT\)/] as const,
+  ],
+  [
+    "original tables, seen",
+    { ...stored(0), tables: ["routedata", "routeversion", "routechange"] },
+    ...["schema_original", "note", /version 0/] as const,
+  ],
+  [
+    "no rights at all",
+    { ...WELL, report: { fault: "Access denied to database 'lars'", refusal: "rights" } },
+    ...["rights_missing", "bad", /'lars'$/] as const,
   ],
   ["old schema", stored(SCHEMA_VERSION - 1), "schema_old", "bad", /of \d+/],
   ["new schema", stored(SCHEMA_VERSION + 1), "schema_newer", "bad", /knows/],
