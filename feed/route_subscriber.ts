@@ -39,13 +39,16 @@ const SILENCES_MAX = 3;
 /** Modules kept of those whose changes are not pushed; of further ones it is not counted. */
 const NOT_PUSHED_MAX = 100_000;
 
+/** Modules kept of those that could not be asked for; of more those who asked have to ask again. */
+const UNSENT_MAX = 100_000;
+
 /**
  * A module whose changes are not pushed is asked for so long after dns has said so, unless it was
  * meanwhile. Until then agents have forgotten what somebody made up and nobody asks for again.
  */
 export const ASK_AGAIN_MS = 40_000;
 
-/** Of these so many at once, and then no more for a second. */
+/** Of these so many at once, and then no more for a second; what could not be sent waits as long. */
 const ASK_AGAIN_BURST = 50;
 const ASK_AGAIN_PAUSE_MS = 1000;
 
@@ -100,7 +103,10 @@ export interface RouteSubscriberOptions {
   onGuard?(event: string): void;
 }
 
-/** Requests made while the link is down are dropped: those who made them repeat them. */
+/**
+ * Requests made while the link is down are dropped: those who made them repeat them. What only found
+ * no room in the connection is asked for again.
+ */
 export class RouteSubscriber {
   readonly link: Link;
   readonly guard: PushGuard;
@@ -114,6 +120,9 @@ export class RouteSubscriber {
    */
   readonly #notPushed = new Map<ModuleId, number>();
   #askTimer: Timer | undefined;
+  /** Modules that were to be asked for and found no room in the connection: they are asked for soon. */
+  readonly #unsent = new Map<ModuleId, ModuleKey>();
+  #unsentTimer: Timer | undefined;
   /** What a dns of the original may have ended on. */
   readonly #suspects = new SuspectQuestions();
   /** The dns of this connection speaks our extensions. */
@@ -199,21 +208,28 @@ export class RouteSubscriber {
   /**
    * Asks for a route, and for its changes from now on.
    *
-   * @returns false when it was not asked: there is no connection, too much waits in it, or the
-   * question may end the peer and waits for its time.
+   * @returns false when it was not asked: there is no connection; too much waits in it, and then it is
+   * asked in a second; or the question may end the peer and waits for its time.
    */
   request(modId: number, cmdId: number): boolean {
+    const id = moduleId(modId, cmdId);
+    if (!this.link.ready) {
+      this.#counts.requestsDropped++;
+      return false;
+    }
     if (!this.#suspects.admit(modId, cmdId, this.#options.clock.nowMs())) {
       this.#counts.requestsHeld++;
       return false;
     }
-    if (!this.link.ready || !this.#send(modId, cmdId)) {
+    if (!this.#send(modId, cmdId)) {
       this.#counts.requestsDropped++;
+      this.#noteUnsent(id, { modId, cmdId });
       return false;
     }
     if (this.#open.size === 0) this.#quietSinceMs = this.#options.clock.nowMs();
-    this.#open.set(moduleId(modId, cmdId), { modId, cmdId });
-    this.#notPushed.delete(moduleId(modId, cmdId));
+    this.#open.set(id, { modId, cmdId });
+    this.#notPushed.delete(id);
+    this.#unsent.delete(id);
     this.#watch();
     return true;
   }
@@ -223,6 +239,7 @@ export class RouteSubscriber {
     const id = moduleId(modId, cmdId);
     this.#open.delete(id);
     this.#older.delete(id);
+    this.#unsent.delete(id);
     this.#suspects.forget(modId, cmdId);
     this.guard.forget(modId, cmdId);
     if (this.#notPushed.delete(id) || !this.#endsTaken || !this.link.ready) return;
@@ -245,6 +262,7 @@ export class RouteSubscriber {
   async close(): Promise<void> {
     this.#timer?.cancel();
     this.#askTimer?.cancel();
+    this.#unsentTimer?.cancel();
     await this.link.close();
   }
 
@@ -275,6 +293,7 @@ export class RouteSubscriber {
     this.#isOlderTold = false;
     this.#open.clear();
     this.#notPushed.clear();
+    this.#unsent.clear();
     this.#endsTaken = false;
     this.#parts.clear();
   }
@@ -416,6 +435,21 @@ export class RouteSubscriber {
       // It stays until it was asked for: when too much waits already, it is tried again.
       if (!this.request(modId, cmdId)) return;
     }
+  }
+
+  #noteUnsent(id: ModuleId, key: ModuleKey): void {
+    if (this.#unsent.size >= UNSENT_MAX) return;
+    this.#unsent.set(id, key);
+    this.#unsentTimer ??= this.#options.clock.setTimer(ASK_AGAIN_PAUSE_MS, () => {
+      this.#unsentTimer = undefined;
+      const all = [...this.#unsent];
+      this.#unsent.clear();
+      for (const [one, { modId, cmdId }] of all) {
+        // Where one finds no room the rest has none either.
+        if (this.#unsent.size > 0) this.#noteUnsent(one, { modId, cmdId });
+        else this.request(modId, cmdId);
+      }
+    });
   }
 
   /** A dns may be connected, even answer pings, and yet give no routes: it may hang, or have none. */

@@ -17,7 +17,7 @@ import { ASK_AGAIN_MS, type RouteStamp, RouteSubscriber } from "./route_subscrib
 
 class FakeLink implements Link {
   readonly ready = true;
-  readonly extended = true;
+  extended = true;
   readonly address = { hostname: "fake", port: 1 };
   readonly local = undefined;
   readonly fault = undefined;
@@ -26,6 +26,8 @@ class FakeLink implements Link {
   readonly pendingBytes = 0;
   /** Digests of the questions, as text. */
   readonly asked: string[] = [];
+  /** The modules they are for. */
+  readonly modules: number[] = [];
   /** Too much waits to be sent. */
   full = false;
   readonly #handlers = new Map<number, (body: Uint8Array) => void>();
@@ -43,7 +45,9 @@ class FakeLink implements Link {
   send(msgId: number, body: Uint8Array): boolean {
     if (this.full) return false;
     if (msgId === MessageId.GetRouteRequest) {
-      this.asked.push(String(decodeGetRouteRequest(body).digest?.[0]));
+      const { modId, digest } = decodeGetRouteRequest(body);
+      this.modules.push(modId);
+      this.asked.push(String(digest?.[0]));
     }
     return true;
   }
@@ -175,4 +179,40 @@ test("what is to be asked for again is not forgotten when there is no room to as
   link.events.onPong({ seq: 2, version: 100 });
   link.events.onPong({ seq: 3, version: 100 });
   assert.equal(link.asked.length, 2, "one of which an older route came");
+});
+
+test("a question that finds no room is asked once there is, unless nobody wants to know any more", () => {
+  const { link, clock, client } = lab();
+  link.full = true;
+  for (const modId of [1, 2, 3, 4]) assert.equal(client.request(modId, 1), false);
+  clock.advance(5000);
+  client.forget(2, 1);
+  link.full = false;
+  client.request(3, 1);
+  assert.deepEqual(link.modules, [3]);
+  clock.advance(1000);
+  assert.deepEqual([link.modules, client.stats.open], [[3, 1, 4], 3]);
+  link.full = true;
+  client.request(5, 1);
+  link.events.onLost();
+  link.full = false;
+  clock.advance(5000);
+  assert.deepEqual(link.modules, [3, 1, 4], "over a new connection who asked asks again");
+});
+
+test("what waits for a suspect question is asked also when there was no room at that moment", () => {
+  const { link, clock, client, route } = lab();
+  link.extended = false;
+  for (const modId of [1, 2, 3]) client.request(modId, 1);
+  link.events.onLost();
+  clock.advance(2000);
+  for (const modId of [1, 2, 3]) client.request(modId, 1);
+  assert.deepEqual(link.modules, [1, 2, 3, 1], "one at a time");
+  link.full = true;
+  route(1);
+  link.full = false;
+  clock.advance(1000);
+  assert.deepEqual(link.modules.slice(4), [2]);
+  route(2, { modId: 2 });
+  assert.deepEqual(link.modules.slice(4), [2, 3]);
 });
