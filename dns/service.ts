@@ -188,7 +188,7 @@ class DnsService extends LoopService<DnsSettings, RouteLoopInit, RouteTask, Rout
 
   /** Agents are told when the routes are behind, and when they are not any more. */
   #tellBehind(loopCount: number): void {
-    const { behindMs } = this.#poller;
+    const behindMs = this.#poller.toldBehindMs;
     const isBehind = behindMs !== undefined;
     if (isBehind === this.#isBehind) return;
     this.#isBehind = isBehind;

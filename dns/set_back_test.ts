@@ -229,3 +229,17 @@ test("VersionPoller takes no answer that was asked for before it knew", async ()
   assert.equal(dns.ip, GOOD.ip);
   dns.poller.stop();
 });
+
+test("VersionPoller sends agents to another dns while it lags, and not while it knows better", async () => {
+  const dns = new Dns();
+  await dns.meets(GOOD);
+  const behind = (): boolean[] =>
+    [dns.poller.behindMs, dns.poller.toldBehindMs].map((ms) => ms !== undefined);
+  for (const one of [LAGGING, LAGGING, LAGGING]) await dns.meets(one);
+  assert.deepEqual(behind(), [true, true]);
+  await dns.meets(EDITED);
+  assert.deepEqual(behind(), [true, false]);
+  await dns.meets(GOOD_LATER);
+  assert.deepEqual(behind(), [false, false]);
+  dns.poller.stop();
+});

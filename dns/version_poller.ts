@@ -208,6 +208,14 @@ export class VersionPoller {
     return agoMs > BEHIND_MS + this.#pollIntervalMs ? agoMs : undefined;
   }
 
+  /**
+   * The same as agents are told it, so that they go to a dns that reads the database. Not once it is known
+   * to be set back: one that reads it all the same only does not know, and would take them back.
+   */
+  get toldBehindMs(): number | undefined {
+    return this.#seenChange?.mustBeThere === true ? undefined : this.behindMs;
+  }
+
   /** What a later run has to know; undefined before there are routes. */
   get memory(): PollerMemory | undefined {
     const { table } = this.#options;

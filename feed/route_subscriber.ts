@@ -29,6 +29,7 @@ import type { Clock, Timer } from "../reactor/time/clock.ts";
 import { encodePlainRouteRequest } from "../proto/plain_request.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
 import { SuspectQuestions } from "./suspect_questions.ts";
+import { UnsentQuestions } from "./unsent_questions.ts";
 
 /** Time without any answer while requests are open that counts as one silence. */
 export const ANSWER_TIMEOUT_MS = 2000;
@@ -39,16 +40,13 @@ const SILENCES_MAX = 3;
 /** Modules kept of those whose changes are not pushed; of further ones it is not counted. */
 const NOT_PUSHED_MAX = 100_000;
 
-/** Modules kept of those that could not be asked for; of more those who asked have to ask again. */
-const UNSENT_MAX = 100_000;
-
 /**
  * A module whose changes are not pushed is asked for so long after dns has said so, unless it was
  * meanwhile. Until then agents have forgotten what somebody made up and nobody asks for again.
  */
 export const ASK_AGAIN_MS = 40_000;
 
-/** Of these so many at once, and then no more for a second; what could not be sent waits as long. */
+/** Of these so many at once, and then no more for a second. */
 const ASK_AGAIN_BURST = 50;
 const ASK_AGAIN_PAUSE_MS = 1000;
 
@@ -120,9 +118,7 @@ export class RouteSubscriber {
    */
   readonly #notPushed = new Map<ModuleId, number>();
   #askTimer: Timer | undefined;
-  /** Modules that were to be asked for and found no room in the connection: they are asked for soon. */
-  readonly #unsent = new Map<ModuleId, ModuleKey>();
-  #unsentTimer: Timer | undefined;
+  readonly #unsent: UnsentQuestions;
   /** What a dns of the original may have ended on. */
   readonly #suspects = new SuspectQuestions();
   /** The dns of this connection speaks our extensions. */
@@ -154,6 +150,7 @@ export class RouteSubscriber {
   constructor(options: RouteSubscriberOptions) {
     this.#options = options;
     this.guard = new PushGuard(options.pushGuardMs);
+    this.#unsent = new UnsentQuestions(options.clock, (key) => this.request(key.modId, key.cmdId));
     this.link = options.openLink({
       onReady: () => {
         if (this.link.extended) this.#nowExtended();
@@ -213,25 +210,26 @@ export class RouteSubscriber {
    */
   request(modId: number, cmdId: number): boolean {
     const id = moduleId(modId, cmdId);
-    if (!this.link.ready) {
-      this.#counts.requestsDropped++;
-      return false;
-    }
+    if (!this.link.ready) return this.#dropped();
     if (!this.#suspects.admit(modId, cmdId, this.#options.clock.nowMs())) {
       this.#counts.requestsHeld++;
       return false;
     }
     if (!this.#send(modId, cmdId)) {
-      this.#counts.requestsDropped++;
-      this.#noteUnsent(id, { modId, cmdId });
-      return false;
+      this.#unsent.note({ modId, cmdId });
+      return this.#dropped();
     }
     if (this.#open.size === 0) this.#quietSinceMs = this.#options.clock.nowMs();
     this.#open.set(id, { modId, cmdId });
     this.#notPushed.delete(id);
-    this.#unsent.delete(id);
+    this.#unsent.forget(modId, cmdId);
     this.#watch();
     return true;
+  }
+
+  #dropped(): false {
+    this.#counts.requestsDropped++;
+    return false;
   }
 
   /** Nobody wants this route any more: dns is told, where it can be. */
@@ -239,7 +237,7 @@ export class RouteSubscriber {
     const id = moduleId(modId, cmdId);
     this.#open.delete(id);
     this.#older.delete(id);
-    this.#unsent.delete(id);
+    this.#unsent.forget(modId, cmdId);
     this.#suspects.forget(modId, cmdId);
     this.guard.forget(modId, cmdId);
     if (this.#notPushed.delete(id) || !this.#endsTaken || !this.link.ready) return;
@@ -262,7 +260,7 @@ export class RouteSubscriber {
   async close(): Promise<void> {
     this.#timer?.cancel();
     this.#askTimer?.cancel();
-    this.#unsentTimer?.cancel();
+    this.#unsent.clear();
     await this.link.close();
   }
 
@@ -435,21 +433,6 @@ export class RouteSubscriber {
       // It stays until it was asked for: when too much waits already, it is tried again.
       if (!this.request(modId, cmdId)) return;
     }
-  }
-
-  #noteUnsent(id: ModuleId, key: ModuleKey): void {
-    if (this.#unsent.size >= UNSENT_MAX) return;
-    this.#unsent.set(id, key);
-    this.#unsentTimer ??= this.#options.clock.setTimer(ASK_AGAIN_PAUSE_MS, () => {
-      this.#unsentTimer = undefined;
-      const all = [...this.#unsent];
-      this.#unsent.clear();
-      for (const [one, { modId, cmdId }] of all) {
-        // Where one finds no room the rest has none either.
-        if (this.#unsent.size > 0) this.#noteUnsent(one, { modId, cmdId });
-        else this.request(modId, cmdId);
-      }
-    });
   }
 
   /** A dns may be connected, even answer pings, and yet give no routes: it may hang, or have none. */
