@@ -112,7 +112,11 @@ import {
 } from "./store.ts";
 import type { ModuleKey } from "../model/module.ts";
 
-/** Attempts at a transaction that the database keeps undoing; then the call fails, transient. */
+/**
+ * Attempts at a transaction that the database keeps undoing, and more until half of the query time-out has
+ * passed; then the call fails, transient. Edits through two nodes of a cluster undo each other many
+ * times where the machine is busy.
+ */
 const DEADLOCK_ATTEMPTS_MAX = 8;
 /** First pause before another attempt, in milliseconds; doubles up to the longest, with jitter. */
 const RETRY_PAUSE_MIN_MS = 5;
@@ -538,7 +542,8 @@ export class SqlStore implements Store {
         if (!(error instanceof StatementFault)) throw error;
         const waitedMs = this.#options.clock.nowMs() - startMs;
         const again = mayRepeat() && (
-          error.kind === "deadlock" && attempt < attemptsMax ||
+          error.kind === "deadlock" &&
+            (attempt < attemptsMax || waitedMs < this.#options.queryTimeoutMs / 2) ||
           error.kind === "busy" && waitedMs < this.#options.queryTimeoutMs ||
           error.kind === "schema" && !sawSchemaFault
         );

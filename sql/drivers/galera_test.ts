@@ -22,17 +22,26 @@ function urlOf(...nodes: readonly MariaDb[]): string {
   return `mysql://lars:pw@${nodes.map(hostOf).join(",")}/lars`;
 }
 
-/** Port of the node that a driver with this url would use first. */
-async function firstPort(url: string): Promise<number> {
+function driverOf(url: string): MysqlDriver {
   const parsed = parseStoreUrl(url);
   assert.ok(parsed.dialect === "mysql");
-  const driver = new MysqlDriver(parsed, {
+  return new MysqlDriver(parsed, {
     ...{ queryTimeoutMs: 5000, connectTimeoutMs: 3000, connectionsMax: 2 },
     ...{ clock: systemClock, log: silentLogger },
   });
+}
+
+/** Port of the node that a driver asks. */
+async function portOf(driver: MysqlDriver): Promise<number> {
+  const [row] = await driver.run(() => rowsScript("SELECT @@port AS port"));
+  return Number(row.port);
+}
+
+/** Port of the node that a driver with this url would use first. */
+async function firstPort(url: string): Promise<number> {
+  const driver = driverOf(url);
   try {
-    const [row] = await driver.run(() => rowsScript("SELECT @@port AS port"));
-    return Number(row.port);
+    return await portOf(driver);
   } finally {
     await driver.close();
   }
@@ -82,7 +91,9 @@ async function startAtLagging(one: MariaDb, two: MariaDb, three: MariaDb): Promi
   await atTwo.query("FLUSH TABLES WITH READ LOCK");
   await until(async () => await statusOf(two, "wsrep_local_state") !== "4", { what: "the desync" });
   assert.equal(await statusOf(two, "wsrep_ready"), "ON");
-  assert.equal(await firstPort(urlOf(two, one)), one.port, "one that lags is passed over");
+  const [elsewhere, kept] = [driverOf(urlOf(two, one)), driverOf(urlOf(one, two))];
+  assert.equal(await portOf(elsewhere), one.port, "one that lags is passed over");
+  assert.equal(await portOf(kept), one.port);
   await withStore(
     urlOf(one),
     (store) => store.editRoutes([{ op: "add", modId: 9, cmdId: 9, ip: 1, port: 80 }]),
@@ -105,10 +116,15 @@ async function startAtLagging(one: MariaDb, two: MariaDb, three: MariaDb): Promi
     });
   }
   assert.equal(await firstPort(urlOf(two, one)), two.port, "and is taken again");
+  await until(async () => await portOf(elsewhere) === two.port, {
+    what: "the way back of who went to the second of its url",
+  });
+  assert.equal(await portOf(kept), one.port, "who is at the first stays there");
+  for (const driver of [elsewhere, kept]) await driver.close();
 }
 
 test("a real Galera cluster: conflicts, limits, a node that lags, and one without quorum", {
-  timeout: 180_000,
+  timeout: 400_000,
   skip: noGaleraReason() ?? false,
 }, async () => {
   await withGalera(3, async (nodes) => {

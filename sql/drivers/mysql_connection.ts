@@ -85,6 +85,9 @@ function faultOf(error: QueryError, host: Address): StatementFault {
   return new StatementFault(kind, message, { cause: error });
 }
 
+/** It said that it cannot serve, or it lacked what was read before. */
+export type FailOverReason = "refused" | "behind";
+
 /** What a connection needs to know. */
 export interface ConnectionOptions {
   readonly url: MysqlUrl;
@@ -104,7 +107,7 @@ export class MysqlConnection {
   readonly #connectTimeoutMs: number;
   readonly #connection: Connection;
   #broken = false;
-  #failOver = false;
+  #failedOver: FailOverReason | undefined;
   #rejectPending: ((error: Error) => void) | undefined;
 
   /** Starts to connect; {@linkcode MysqlConnection.open} tells how it went. */
@@ -158,14 +161,14 @@ export class MysqlConnection {
     return this.#broken;
   }
 
-  /** True when the server said that it cannot serve now, and another host should be tried. */
-  get wantsFailOver(): boolean {
-    return this.#failOver;
+  /** Why another host should be tried now; undefined when none should. */
+  get failedOver(): FailOverReason | undefined {
+    return this.#failedOver;
   }
 
   /** This server is of no use now: the next connection goes to another one, if there is one. */
-  failOver(): void {
-    this.#failOver = true;
+  failOver(reason: FailOverReason): void {
+    this.#failedOver = reason;
     this.#broken = true;
   }
 
@@ -204,6 +207,12 @@ export class MysqlConnection {
     return runScriptAsync(nodePositionScript(), ask);
   }
 
+  /** Whether this server takes no edits now. */
+  async isReadOnly(): Promise<boolean> {
+    const [row] = await this.query({ sql: "SELECT @@global.read_only AS readOnly" });
+    return Number(row?.readOnly) !== 0;
+  }
+
   /** Ends the connection at once; a statement under way fails as transient. */
   destroy(reason = "connection was closed"): void {
     this.#broken = true;
@@ -237,7 +246,7 @@ export class MysqlConnection {
   #failed(error: QueryError): StatementFault {
     const isLost = error.fatal || error.sqlState === undefined;
     if (isLost || error.errno === NO_DATABASE_ERRNO) this.#broken = true;
-    if (error.errno !== undefined && FAIL_OVER_ERRNOS.has(error.errno)) this.failOver();
+    if (error.errno !== undefined && FAIL_OVER_ERRNOS.has(error.errno)) this.failOver("refused");
     return faultOf(error, this.host);
   }
 

@@ -1,4 +1,4 @@
-// Shell. A few connections to the first host that serves.
+// Shell. A few connections to the first host that serves, and the way back to an earlier one of its cluster.
 
 import { formatAddress } from "../../reactor/address.ts";
 import type { Clock, Timer } from "../../reactor/time/clock.ts";
@@ -6,6 +6,7 @@ import { messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
 import { isForGood, StatementFault } from "./driver.ts";
 import { furthest, type NodePosition } from "./galera_node.ts";
+import { HostChoice } from "./host_choice.ts";
 import { MysqlConnection } from "./mysql_connection.ts";
 import type { MysqlUrl } from "./store_url.ts";
 
@@ -20,6 +21,7 @@ export interface MysqlPoolOptions {
   readonly connectTimeoutMs: number;
   /** Also the longest wait for a free connection. */
   readonly queryTimeoutMs: number;
+  /** One more is made for a moment to look at a host that was away. */
   readonly connectionsMax: number;
   readonly clock: Clock;
   readonly log: Logger;
@@ -54,12 +56,13 @@ export class MysqlPool {
   readonly #waiters: Waiter[] = [];
   /** Connections in use, idle or being made. */
   #count = 0;
-  /** Index of the host that served last. */
-  #hostIndex = 0;
+  readonly #hosts: HostChoice;
+  #isLookingBack = false;
   #closed = false;
 
   constructor(options: MysqlPoolOptions) {
     this.#options = options;
+    this.#hosts = new HostChoice(options.url.hosts.length);
   }
 
   /** Connections in use, idle or being made. */
@@ -74,6 +77,7 @@ export class MysqlPool {
    */
   async acquire(): Promise<MysqlConnection> {
     this.#checkOpen();
+    this.#lookBack();
     const idle = this.#takeIdle();
     if (idle !== undefined) return idle;
     if (this.#count >= this.#options.connectionsMax) {
@@ -88,8 +92,12 @@ export class MysqlPool {
   /** Takes a connection back; a broken one is dropped and leaves room for a new one. */
   release(connection: MysqlConnection): void {
     if (!this.#used.delete(connection)) return;
-    if (connection.wantsFailOver) this.#preferNextHost(connection);
-    const isStale = connection.host !== this.#options.url.hosts[this.#hostIndex];
+    const { clock, url: { hosts } } = this.#options;
+    if (connection.failedOver !== undefined && connection.host === hosts[this.#hosts.current]) {
+      this.#hosts.leave(connection.failedOver === "behind", clock.nowMs());
+      this.#dropIdle();
+    }
+    const isStale = connection.host !== hosts[this.#hosts.current];
     if (connection.broken || isStale || this.#closed) {
       connection.destroy();
       // What broke this one has most likely met the idle ones too.
@@ -99,7 +107,7 @@ export class MysqlPool {
     }
     const waiter = this.#waiters.shift();
     if (waiter === undefined) {
-      this.#idle.push({ connection, sinceMs: this.#options.clock.nowMs() });
+      this.#idle.push({ connection, sinceMs: clock.nowMs() });
       return;
     }
     this.#used.add(connection);
@@ -192,19 +200,17 @@ export class MysqlPool {
    * cluster is taken only when no other serves that does not.
    */
   async #connectToAny(): Promise<MysqlConnection> {
-    const { url } = this.#options;
-    const first = this.#hostIndex;
-    const order = [first, ...url.hosts.keys().filter((index) => index !== first)];
     const faults: StatementFault[] = [];
     const behind: Candidate[] = [];
     try {
-      for (const index of order) {
+      for (const index of this.#hosts.order) {
         try {
           const candidate = await this.#tryHost(index);
           if (!candidate.position.lags) {
             this.#useHost(index);
             return candidate.connection;
           }
+          this.#warnOf("Database host lags behind its cluster", index, "it is not synced");
           behind.push(candidate);
         } catch (error) {
           // Refused for good, as by a wrong password: another host would only hide the mistake.
@@ -237,9 +243,6 @@ export class MysqlPool {
       await connection.open();
       // Where there is no choice nothing depends on the answer.
       const position = hosts.length > 1 ? await connection.position() : undefined;
-      if (position?.lags === true) {
-        this.#warnOf("Database host lags behind its cluster", index, "it is not synced");
-      }
       return { index, connection, position: position ?? NO_CLUSTER };
     } catch (error) {
       connection.destroy();
@@ -255,22 +258,53 @@ export class MysqlPool {
   }
 
   #useHost(index: number): void {
-    if (index === this.#hostIndex) return;
-    this.#hostIndex = index;
-    this.#dropIdle();
+    if (this.#hosts.use(index)) this.#dropIdle();
+  }
+
+  /**
+   * Looks, now and then, whether an earlier host of the url can serve again; no call waits for that.
+   * Only nodes of one cluster are gone back to: a server that was left and is none may be the old
+   * primary of the one that serves now, and lack what was written since.
+   */
+  #lookBack(): void {
+    if (this.#isLookingBack) return;
+    const indexes = this.#hosts.toLookAt(this.#options.clock.nowMs());
+    if (indexes.length === 0) return;
+    this.#isLookingBack = true;
+    void this.#returnToFirst(indexes).finally(() => (this.#isLookingBack = false));
+  }
+
+  async #returnToFirst(indexes: readonly number[]): Promise<void> {
+    const { url: { hosts }, log } = this.#options;
+    for (const index of indexes) {
+      const host = formatAddress(hosts[index]);
+      try {
+        if (!await this.#isNodeThatServes(index)) continue;
+        this.#useHost(index);
+        log.info("Database host serves again", { host });
+        return;
+      } catch (error) {
+        log.debug("Database host is still away", { host, reason: messageOf(error) });
+      }
+    }
+  }
+
+  /** @throws {StatementFault} as {@linkcode MysqlPool.acquire}. */
+  async #isNodeThatServes(index: number): Promise<boolean> {
+    const { connection, position } = await this.#tryHost(index);
+    this.#opening.add(connection);
+    try {
+      return position !== NO_CLUSTER && !position.lags && !await connection.isReadOnly();
+    } finally {
+      this.#opening.delete(connection);
+      connection.destroy();
+    }
   }
 
   #dropIdle(): void {
     for (const { connection } of this.#idle.splice(0)) {
       connection.destroy();
       this.#count--;
-    }
-  }
-
-  #preferNextHost(connection: MysqlConnection): void {
-    const { hosts } = this.#options.url;
-    if (hosts[this.#hostIndex] === connection.host) {
-      this.#useHost((this.#hostIndex + 1) % hosts.length);
     }
   }
 }

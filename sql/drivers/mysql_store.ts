@@ -163,7 +163,9 @@ export class MysqlDriver implements LoadingDriver {
     try {
       return await work(connection);
     } catch (error) {
-      if (error instanceof StatementFault && OTHER_SERVER.has(error.kind)) connection.failOver();
+      if (error instanceof StatementFault && OTHER_SERVER.has(error.kind)) {
+        connection.failOver("behind");
+      }
       throw error;
     } finally {
       this.#pool.release(connection);

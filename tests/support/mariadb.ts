@@ -12,7 +12,7 @@ import { until } from "./until.ts";
 const ADMIN_USER = "lars";
 const ADMIN_PASSWORD = "pw";
 /** A start usually takes 0.7 s; a loaded machine may need many times that. */
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 90_000;
 /** Between choosing a free port and using it another program may take it. */
 const START_ATTEMPTS_MAX = 3;
 
