@@ -179,6 +179,8 @@ export class Host implements Linked<Host> {
   reportSucc = 0;
   /** `rerr` as it was at the last counted call. */
   reportErr = 0;
+  /** Failures since the agent knows the node; never falls. */
+  errTotal = 0;
 
   readonly ip: number;
   prev: Host = this;
@@ -196,8 +198,6 @@ export class Host implements Linked<Host> {
   slot = -1;
   /** Virtual failures, each counted by its weight. */
   verr = 0;
-  /** Failures since the agent knows the node; never falls. */
-  errTotal = 0;
   /** When the present state began; windows are counted from here. Milliseconds. */
   sinceMs: number;
   /** Small windows running that were bad. */

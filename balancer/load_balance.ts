@@ -415,6 +415,7 @@ export class LoadBalance extends ModuleState {
     this.context.tally?.foldAll(this);
     const hosts = this.dirty;
     this.dirty = [];
+    this.isDirty = false;
     this.reportedAtMs = nowMs;
     // A node that is held takes its calls as before: only one that is out is overload outside.
     const hasLeft = this.#departed !== undefined;

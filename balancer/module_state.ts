@@ -183,8 +183,10 @@ export abstract class ModuleState implements HostOwner, TallyOwner {
   /** The numbers of the original rules, those of the agent or of the module. */
   rules: BalanceSettings;
   readonly context: BalanceContext;
-  /** Nodes with something to report. */
+  /** Nodes with something to report, but for those whose calls wait to be told. */
   dirty: Host[] = [];
+  /** There is something to report. */
+  isDirty = false;
   /** Made with the first call. */
   counts: ModuleCounts | undefined = undefined;
   /** When its results were last taken for a report. Milliseconds. */
@@ -387,7 +389,13 @@ export abstract class ModuleState implements HostOwner, TallyOwner {
     if (host.dirty) return;
     host.dirty = true;
     this.dirty.push(host);
-    if (this.dirty.length === 1) this.context.onDirty(this);
+    this.callsWait();
+  }
+
+  callsWait(): void {
+    if (this.isDirty) return;
+    this.isDirty = true;
+    this.context.onDirty(this);
   }
 
   /** Asks for ticks: there is something to do in them. */

@@ -77,8 +77,6 @@ const PLAIN_BELOW_MS = 2;
 /** The piece of evidence that waiting calls are of, and when it ends. */
 const PIECE = 3;
 const PIECE_UNTIL_MS = 4;
-/** 1 while the owner stands among those with waiting calls. */
-const IS_WAITING = 21;
 /** Waiting calls, as {@linkcode TallyOwner.countTallied} takes them: number, told times, buckets. */
 const CALLS = 5;
 const CALLS_LENGTH = 2 + LATENCY_BOUNDS_MS.length + 1;
@@ -89,8 +87,6 @@ export interface TallyOwner {
   readonly cmdId: number;
   /** Written by the tally alone; -1 at first. */
   tallyIndex: number;
-  /** When its results were last taken for a report. Milliseconds. */
-  readonly reportedAtMs: number;
   /** Calls that went well and took less decide nothing. Milliseconds. */
   readonly plainBelowMs: number;
   /** Until when calls of a node that go well, and take less than that, decide nothing. */
@@ -116,6 +112,8 @@ export interface TallyOwner {
     othersAtMs: number,
     piece: number,
   ): void;
+  /** From now on calls wait for its nodes; told with the first of them after each `foldAll`. */
+  callsWait(): void;
   /** The same calls of all nodes: number, sum of times, then buckets of times; see `ModuleCounts`. */
   countTallied(values: Float64Array, at: number): void;
 }
@@ -135,8 +133,6 @@ export class SuccessTally {
   /** Places with waiting calls, by owner, in the order of their first calls. */
   readonly #listed: number[][] = [];
   #numbers = new Float64Array(8 * OWNER_NUMBERS);
-  /** Owners with waiting calls, the first come first. */
-  #waiting: number[] = [];
   #clearedAtMs = -Infinity;
   /** Means nothing: where what was read goes, so that it is read. */
   #touched = 0;
@@ -149,11 +145,6 @@ export class SuccessTally {
   /** Number of nodes with a row. */
   get nodeCount(): number {
     return this.#liveCount;
-  }
-
-  /** False when no call waits. */
-  get isWaiting(): boolean {
-    return this.#waiting.length > 0;
   }
 
   /** Place of a node's row, until rows change; or {@linkcode NO_PLACE}. The ids signed or not. O(1). */
@@ -263,10 +254,7 @@ export class SuccessTally {
   #list(place: number, owner: number): void {
     const index = owner / OWNER_NUMBERS;
     this.#words[(place << ROW_SHIFT) + STATE] |= IS_LISTED;
-    this.#listed[index].push(place);
-    if (this.#numbers[owner + IS_WAITING] === 1) return;
-    this.#numbers[owner + IS_WAITING] = 1;
-    this.#waiting.push(index);
+    if (this.#listed[index].push(place) === 1) this.#owners[index]?.callsWait();
   }
 
   /** Tells a node what waits for it: to be called before its counts are read or changed. O(1). */
@@ -275,51 +263,30 @@ export class SuccessTally {
     if (place !== NO_PLACE) this.#foldRow(place);
   }
 
-  /**
-   * Tells all nodes of a module what waits for them, and the module itself.
-   *
-   * @returns number of nodes that were looked at.
-   */
-  foldAll(owner: TallyOwner): number {
-    if (owner.tallyIndex < 0) return 0;
+  /** Tells all nodes of a module what waits for them, and the module itself. */
+  foldAll(owner: TallyOwner): void {
+    if (owner.tallyIndex < 0) return;
     const numbers = this.#numbers;
     const first = owner.tallyIndex * OWNER_NUMBERS;
     const places = this.#listed[owner.tallyIndex];
     const count = places.length;
     // All nodes are waited for at once, and not one after the other.
-    for (let i = 0; i < count; i++) this.#touched += this.#hosts[places[i]]?.succTotal ?? 0;
+    for (let i = 0; i < count; i++) {
+      this.#touched += this.#words[(places[i] << ROW_SHIFT) + COUNT] & 1;
+      this.#touched += this.#hosts[places[i]]?.succTotal ?? 0;
+    }
+    for (let i = 0; i < count; i++) {
+      const host = this.#hosts[places[i]];
+      if (host !== undefined) this.#touched += readAhead(host);
+    }
     for (let i = 0; i < count; i++) {
       this.#words[(places[i] << ROW_SHIFT) + STATE] &= ~IS_LISTED;
       this.#foldRow(places[i]);
     }
     places.length = 0;
-    if (numbers[first + CALLS] === 0) return count;
+    if (numbers[first + CALLS] === 0) return;
     owner.countTallied(numbers, first + CALLS);
     numbers.fill(0, first + CALLS, first + CALLS + CALLS_LENGTH);
-    return count;
-  }
-
-  /**
-   * Tells the modules that may report now, and their nodes, what waits for them.
-   *
-   * @param reportedBeforeMs Those whose results were last taken by then.
-   * @param nodesMax When so many nodes have been told the other modules wait.
-   */
-  foldDue(reportedBeforeMs: number, nodesMax: number): void {
-    if (this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    let count = 0;
-    for (const index of waiting) {
-      const owner = this.#owners[index];
-      const isDue = owner === undefined || owner.reportedAtMs <= reportedBeforeMs;
-      if (!isDue || count >= nodesMax) {
-        this.#waiting.push(index);
-        continue;
-      }
-      this.#numbers[index * OWNER_NUMBERS + IS_WAITING] = 0;
-      if (owner !== undefined) count += this.foldAll(owner);
-    }
   }
 
   /**
@@ -462,10 +429,7 @@ export class SuccessTally {
       larger.set(this.#numbers);
       this.#numbers = larger;
     }
-    // It may be waiting still, for the owner before it.
-    const isWaiting = this.#numbers[first + IS_WAITING];
     this.#numbers.fill(0, first, first + OWNER_NUMBERS);
-    this.#numbers[first + IS_WAITING] = isWaiting;
     this.#numbers[first + USE_UNTIL_MS] = -Infinity;
     this.#numbers[first + USED_AT_MS] = -Infinity;
     this.settingsChanged(owner);
@@ -510,6 +474,11 @@ export class SuccessTally {
     while (this.#words[(place << ROW_SHIFT) + STATE] !== 0) place = (place + 1) & mask;
     return place;
   }
+}
+
+/** Reads what counting calls of a node, and reporting them, will read and write; the value means nothing. */
+function readAhead({ dirty, evidenceCalls, reportErr, stats }: Host): number {
+  return Number(dirty) + evidenceCalls + reportErr + (stats?.meanTime.ms ?? 0);
 }
 
 function hashOf(modId: number, cmdId: number, ip: number, port: number): number {

@@ -12,7 +12,7 @@ class Module implements TallyOwner {
   readonly modId: number;
   readonly cmdId = 1;
   tallyIndex = -1;
-  reportedAtMs = -Infinity;
+  waits = false;
   plainBelowMs = Infinity;
   untilMs = Infinity;
   readonly counts = new ModuleCounts();
@@ -47,6 +47,15 @@ class Module implements TallyOwner {
     host.timeMsTotal += timeMs;
   }
 
+  callsWait(): void {
+    this.waits = true;
+  }
+
+  foldAll(tally: SuccessTally): void {
+    tally.foldAll(this);
+    this.waits = false;
+  }
+
   countTallied(values: Float64Array, at: number): void {
     this.counts.addTallied(values, at);
   }
@@ -69,7 +78,7 @@ test("the row of a node that is gone counts nothing, whatever port a caller name
         assert.ok(place === NO_PLACE || !tally.add(place, 1, 2, 1, 1, false), `port 2^${bit}`);
       }
     }
-    assert.equal(tally.isWaiting, false);
+    assert.equal(module.waits, false);
   }
 });
 
@@ -97,14 +106,15 @@ test("each call is told once, while nodes and modules come and go and rows are s
         tallied += count;
         wanted.set(host, (wanted.get(host) ?? 0) + count);
         byModule.set(module, (byModule.get(module) ?? 0) + count);
+        assert.ok(module.waits, "who reports is told that there is something");
       }
       const what = nextInt(rng, 200);
       if (what < 8) tally.fold(module, host);
       else if (what < 12) {
         tally.forget(module, host);
         module.hosts.delete(number);
-      } else if (what === 13) tally.foldDue(Infinity, nextInt(rng, 100));
-      else if (what === 14) {
+      } else if (what < 16) module.foldAll(tally);
+      else if (what === 16) {
         for (const one of module.hosts.values()) tally.forget(module, one);
         tally.forgetOwner(module);
         module.hosts.clear();
@@ -113,8 +123,7 @@ test("each call is told once, while nodes and modules come and go and rows are s
         assert.equal(host.succTotal, what < 12 ? wanted.get(host) ?? 0 : host.succTotal);
       }
     }
-    tally.foldDue(Infinity, Infinity);
-    assert.equal(tally.isWaiting, false);
+    for (const module of modules) if (module.waits) module.foldAll(tally);
     assert.ok(tally.nodeCount <= nodesMax, `${tally.nodeCount}`);
     assert.ok(tallied > (nodesMax < 1000 ? 2000 : 60_000), `${tallied}`);
     for (const [host, count] of wanted) {

@@ -481,7 +481,7 @@ export class RouteLb {
   /** True when no time-out runs and nothing waits to be sent: until the next call no tick is due. */
   get resting(): boolean {
     return this.#context.active.count === 0 && this.#ticking.size === 0 &&
-      this.#dirty.length === 0 && !this.#tally.isWaiting && !this.#refused.pending &&
+      this.#dirty.length === 0 && !this.#refused.pending &&
       this.#refresh.pendingCount === 0;
   }
 
@@ -496,7 +496,6 @@ export class RouteLb {
   drainReports(nowMs: number, force = false): ModuleReport[] {
     const reports = this.#refused.drain(nowMs, REPORT_INTERVAL_MS, force);
     const max = force ? Infinity : RESULTS_PER_DRAIN_MAX;
-    this.#tally.foldDue(force ? Infinity : nowMs - REPORT_INTERVAL_MS, max);
     if (this.#dirty.length === 0) return reports;
     const waiting: ModuleState[] = [];
     let count = 0;
@@ -510,7 +509,7 @@ export class RouteLb {
       const report = { modId, cmdId, results: balance.takeResults(nowMs) };
       count += report.results.length;
       const { counts } = balance;
-      reports.push(counts === undefined ? report : { ...report, counts: [...counts.values] });
+      reports.push(counts === undefined ? report : { ...report, counts: counts.list() });
     }
     this.#dirty = waiting;
     return reports;
