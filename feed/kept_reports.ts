@@ -1,6 +1,6 @@
 // Core. Reports that are kept until the reporter says that they are stored: numbered, in order.
 
-import { type PackedReport, packReport, resultCount, unpackReport } from "./packed_reports.ts";
+import { type PackedReport, ReportPacker, unpackReport } from "./packed_reports.ts";
 import type { TimedReport } from "./pending_reports.ts";
 
 /**
@@ -21,12 +21,13 @@ interface Kept {
 }
 
 /** Places that a report takes. */
-function sizeOf(report: PackedReport): number {
-  return Math.max(1, resultCount(report));
+function sizeOf({ resultCount }: PackedReport): number {
+  return Math.max(1, resultCount);
 }
 
 /** What a report says under its number never changes: whoever has it already passes it over. */
 export class KeptReports {
+  readonly #packer = new ReportPacker();
   /** Oldest first; those before `#start` are stored. */
   #reports: Kept[] = [];
   #start = 0;
@@ -67,7 +68,7 @@ export class KeptReports {
    * @returns the number.
    */
   add(report: TimedReport): number {
-    const kept = { seq: ++this.#lastSeq, report: packReport(report) };
+    const kept = { seq: ++this.#lastSeq, report: this.#packer.pack(report) };
     this.#reports.push(kept);
     this.#resultCount += sizeOf(kept.report);
     return kept.seq;
@@ -84,7 +85,7 @@ export class KeptReports {
     this.#unsent = this.#start;
     while ((this.#reports[this.#unsent]?.seq ?? Infinity) <= held) this.#unsent++;
     let again = 0;
-    for (let at = this.#unsent; at < before; at++) again += resultCount(this.#reports[at].report);
+    for (let at = this.#unsent; at < before; at++) again += this.#reports[at].report.resultCount;
     return again;
   }
 
@@ -100,6 +101,7 @@ export class KeptReports {
       const one = this.#reports[this.#start];
       if (one.seq > seq) break;
       this.#resultCount -= sizeOf(one.report);
+      this.#packer.forget(one.report);
     }
     this.#unsent = Math.max(this.#unsent, this.#start);
     // Half at a time, so that the cost of moving the rest is small for each report.

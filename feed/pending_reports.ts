@@ -1,10 +1,8 @@
 // Core. Results that wait for the reporter: the latest of each node, within a bound.
 
-import type { HostResult } from "../balancer/balance_records.ts";
 import type { ModuleReport, RefusedTotals } from "../balancer/routes/route_records.ts";
 import { type ModuleId, moduleId } from "../model/module.ts";
-import type { CallGains } from "../proto/codec.ts";
-import { gainsTogether } from "./reported_totals.ts";
+import { type GainedResult, gainedResult, gainsTogether } from "./reported_totals.ts";
 
 /** Nodes with results that wait, about 200 bytes each; beyond it the oldest are dropped. */
 export const PENDING_NODES_MAX = 65_536;
@@ -15,17 +13,6 @@ export const PENDING_NODES_MAX = 65_536;
  * to spare; 530 of them fit 65,527.
  */
 export const RESULTS_PER_FRAME_MAX = 530;
-
-/** A result, and how much of its totals is new. */
-export interface GainedResult extends HostResult {
-  readonly gains: CallGains;
-}
-
-/** Written out, as most of what an agent sends passes here: to copy an object costs several times as much. */
-export function gainedResult(result: HostResult, gains: CallGains): GainedResult {
-  const { ip, port, succ, err, overload, succTotal, errTotal, timedTotal, timeMsTotal } = result;
-  return { ip, port, succ, err, overload, succTotal, errTotal, timedTotal, timeMsTotal, gains };
-}
 
 /** Results of one module with the time they are from. */
 export interface TimedReport extends ModuleReport {

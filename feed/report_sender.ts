@@ -13,13 +13,8 @@ import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { Link, LinkEvents } from "../session/link.ts";
 import { KeptReports } from "./kept_reports.ts";
-import { type PackedReport, packReport, resultCount, unpackReport } from "./packed_reports.ts";
-import {
-  gainedResult,
-  PendingReports,
-  RESULTS_PER_FRAME_MAX,
-  type TimedReport,
-} from "./pending_reports.ts";
+import { type PackedReport, ReportPacker, unpackReport } from "./packed_reports.ts";
+import { PendingReports, RESULTS_PER_FRAME_MAX, type TimedReport } from "./pending_reports.ts";
 import { NO_GAINS, ReportedTotals } from "./reported_totals.ts";
 
 /** Time in which a reporter of ours answers Hello; then it counts as one of the original. */
@@ -106,6 +101,7 @@ export class ReportSender {
   #askTimer: Timer | undefined;
   /** Oldest first; those before `#recentStart` are forgotten. */
   #recent: SentReport[] = [];
+  readonly #recentPacker = new ReportPacker();
   #recentStart = 0;
   #recentResults = 0;
   readonly #counts = { reportsSent: 0, resultsSent: 0, resultsResent: 0 };
@@ -184,10 +180,7 @@ export class ReportSender {
 
   #timed(report: ModuleReport, ts: number): TimedReport {
     const { modId, cmdId, shard } = report;
-    const results = report.results.map((one) => {
-      const { result, gains } = this.#totals.take(modId, cmdId, one, shard);
-      return gainedResult(result, gains);
-    });
+    const results = report.results.map((one) => this.#totals.take(modId, cmdId, one, shard));
     const { refused, refusedNew } = report.refused === undefined
       ? { refused: undefined, refusedNew: 0 }
       : this.#totals.takeRefused(modId, cmdId, report.refused, shard);
@@ -326,13 +319,14 @@ export class ReportSender {
 
   #remember(report: TimedReport): void {
     const nowMs = this.#options.clock.nowMs();
-    this.#recent.push({ report: packReport(report), sentAtMs: nowMs });
+    this.#recent.push({ report: this.#recentPacker.pack(report), sentAtMs: nowMs });
     this.#recentResults += report.results.length;
     const keptFromMs = nowMs - (this.#isPresumed ? RESEND_PLAIN_MS : RESEND_MS);
     for (; this.#recentStart < this.#recent.length; this.#recentStart++) {
       const { report, sentAtMs } = this.#recent[this.#recentStart];
       if (sentAtMs >= keptFromMs && this.#recentResults <= RESEND_RESULTS_MAX) break;
-      this.#recentResults -= resultCount(report);
+      this.#recentResults -= report.resultCount;
+      this.#recentPacker.forget(report);
     }
     // Half at a time, so that the cost of moving the rest is small for each report.
     if (this.#recentStart * 2 < this.#recent.length) return;
@@ -361,9 +355,11 @@ export class ReportSender {
     this.#recentResults = 0;
     // Newest first: what is restored first stays.
     for (const { report, sentAtMs } of recent.reverse()) {
-      if (sentAtMs < fromMs) continue;
-      this.#pending.restore(asSent(unpackReport(report)));
-      this.#counts.resultsResent += resultCount(report);
+      if (sentAtMs >= fromMs) {
+        this.#pending.restore(asSent(unpackReport(report)));
+        this.#counts.resultsResent += report.resultCount;
+      }
+      this.#recentPacker.forget(report);
     }
   }
 }

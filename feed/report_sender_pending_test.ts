@@ -3,13 +3,8 @@ import { test } from "node:test";
 import { encodeReportStatusRequest } from "../proto/codec.ts";
 import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import type { RefusedTotals } from "../balancer/routes/route_records.ts";
-import {
-  type GainedResult,
-  PendingReports,
-  RESULTS_PER_FRAME_MAX,
-  type TimedReport,
-} from "./pending_reports.ts";
-import { NO_GAINS } from "./reported_totals.ts";
+import { PendingReports, RESULTS_PER_FRAME_MAX, type TimedReport } from "./pending_reports.ts";
+import { type GainedResult, NO_GAINS } from "./reported_totals.ts";
 
 const result = (ip: number, succTotal: number): GainedResult => ({
   ip,

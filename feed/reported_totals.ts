@@ -17,6 +17,17 @@ export const REPORTED_NODES_MAX = 200_000;
 /** Nothing new. */
 export const NO_GAINS: CallGains = { succ: 0, err: 0, timed: 0, timeMs: 0 };
 
+/** A result, and how much of its totals is new. */
+export interface GainedResult extends HostResult {
+  readonly gains: CallGains;
+}
+
+/** Written out, as most of what an agent sends passes here: to copy an object costs several times as much. */
+export function gainedResult(result: HostResult, gains: CallGains): GainedResult {
+  const { ip, port, succ, err, overload, succTotal, errTotal, timedTotal, timeMsTotal } = result;
+  return { ip, port, succ, err, overload, succTotal, errTotal, timedTotal, timeMsTotal, gains };
+}
+
 /** Both together. */
 export function gainsTogether(one: CallGains, other: CallGains): CallGains {
   return {
@@ -117,12 +128,6 @@ interface ModuleTotals extends Readonly<ModuleKey> {
   refusedEnded: RefusedTotals | undefined;
 }
 
-/** A result as it goes out, and how much of it is new. */
-export interface SummedResult {
-  readonly result: HostResult;
-  readonly gains: CallGains;
-}
-
 /** Refused calls as they go out, and how many of them are new. */
 export interface SummedRefused {
   readonly refused: RefusedTotals;
@@ -161,8 +166,8 @@ export class ReportedTotals {
     this.#nodesMax = nodesMax;
   }
 
-  /** What a balancer tells of a node, with what all others told of it. */
-  take(modId: number, cmdId: number, result: HostResult, shard = 0): SummedResult {
+  /** What a balancer tells of a node, with what all others told of it, and how much of that is new. */
+  take(modId: number, cmdId: number, result: HostResult, shard = 0): GainedResult {
     const module = this.#module(modId, cmdId);
     const told = toldOf(module, shard);
     const { nodes } = told;
@@ -172,7 +177,7 @@ export class ReportedTotals {
     if (!isNew && gained === undefined) this.#end(module, nodes.at(place));
     nodes.put(place, result);
     const gains = gained ?? (isNew ? this.#gainsOfNew(module, result) : totalsOf(result));
-    return { result: summed(module, shard, result), gains };
+    return gainedResult(summed(module, shard, result), gains);
   }
 
   #gainsOfNew(module: ModuleTotals, result: HostResult): CallGains {

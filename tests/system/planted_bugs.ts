@@ -173,7 +173,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     (right) =>
       function (...given): unknown {
         const summed = right.apply(this, given);
-        const { succTotal: succ, errTotal: err } = summed.result;
+        const { succTotal: succ, errTotal: err } = summed;
         return { ...summed, gains: { ...summed.gains, succ, err } };
       },
   ),
