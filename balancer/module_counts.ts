@@ -17,6 +17,14 @@ export const COUNTS_LENGTH = COUNTS_AT.buckets + LATENCY_BOUNDS_MS.length + 1;
 export class ModuleCounts {
   readonly values = new Float64Array(COUNTS_LENGTH);
 
+  /** The values as they are now. */
+  list(): number[] {
+    const list: number[] = [];
+    // Of a typed array a spread asks an iterator for each value.
+    for (let i = 0; i < COUNTS_LENGTH; i++) list.push(this.values[i]);
+    return list;
+  }
+
   /** Counts one call; `timecostMs` -1 when nobody told. */
   add(isSuccess: boolean, timecostMs: number): void {
     this.values[isSuccess ? COUNTS_AT.succ : COUNTS_AT.err]++;

@@ -42,6 +42,8 @@ export class StatusSource {
   readonly #facts: StatusFacts;
   /** Under which the agent is known to dns; chosen with the first link, then kept. */
   #ownIp: number | undefined;
+  /** Of reports: the address, and what it was chosen from. */
+  #chosen: { readonly sources: readonly unknown[]; readonly ip: number } | undefined;
 
   constructor(parts: StatusParts, facts: StatusFacts) {
     this.#parts = parts;
@@ -51,7 +53,14 @@ export class StatusSource {
   /** Address of this host in reports. */
   callerIp({ callerIp }: AgentSettings): number {
     const { reporter, dns } = this.#parts;
-    return this.#chooseIp(callerIp, [reporter.link.local?.hostname, dns.link.local?.hostname]);
+    const sources = [callerIp, reporter.link.local?.hostname, dns.link.local?.hostname] as const;
+    // Each report asks.
+    if (this.#chosen?.sources.every((one, i) => one === sources[i]) === true) {
+      return this.#chosen.ip;
+    }
+    const [configured, ...locals] = sources;
+    this.#chosen = { sources, ip: this.#chooseIp(configured, locals) };
+    return this.#chosen.ip;
   }
 
   /** What dns is told. */

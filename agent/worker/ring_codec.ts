@@ -39,6 +39,7 @@ const REFUSED_AT = 16;
 const HAS_REFUSED = 1;
 const HAS_COUNTS = 2;
 const RESULT_BYTES = 48;
+const NO_TOTALS: readonly number[] = [];
 /** Kind, shard, modid, cmdid, number of nodes. */
 const ROUTE_HEAD_BYTES = 20;
 /** Address, port, weight, zone, drained. */
@@ -124,26 +125,29 @@ export function decodeTask(bytes: Uint8Array): AgentTask {
   return bytes[0] === Kind.Route ? decodeRoute(bytes) : decodeJson(bytes) as AgentTask;
 }
 
-function encodeResults(
-  { modId, cmdId, results, refused, counts = [], shard = 0 }: ModuleReport,
-): Uint8Array {
-  const resultsEnd = REPORT_HEAD_BYTES + results.length * RESULT_BYTES;
-  const bytes = new Uint8Array(resultsEnd + counts.length * 8);
+/** One record of a report: results from number `from` on, as many as one may have; what else there is first. */
+function encodeResults(report: ModuleReport, from: number): Uint8Array {
+  const { results, refused, counts = NO_TOTALS } = report;
+  const end = Math.min(results.length, from + RESULTS_PER_RECORD_MAX);
+  const resultsEnd = REPORT_HEAD_BYTES + (end - from) * RESULT_BYTES;
+  const isFirst = from === 0;
+  const countsLength = isFirst ? counts.length : 0;
+  const bytes = new Uint8Array(resultsEnd + countsLength * 8);
   const view = viewOf(bytes);
   bytes[0] = Kind.Reports;
-  bytes[2] = shard;
-  [modId, cmdId, results.length].forEach((value, i) => view.setUint32(4 + i * 4, value));
-  if (refused !== undefined) {
+  bytes[2] = report.shard ?? 0;
+  view.setUint32(4, report.modId);
+  view.setUint32(8, report.cmdId);
+  view.setUint32(12, end - from);
+  if (isFirst && refused !== undefined) {
     bytes[1] |= HAS_REFUSED;
-    const { overload, unusable, noNode, noRoute, fresh } = refused;
-    [overload, unusable, noNode, noRoute, Number(fresh)].forEach((value, i) =>
-      view.setFloat64(REFUSED_AT + i * 8, value)
-    );
+    encodeRefused(view, refused);
   }
-  if (counts.length > 0) bytes[1] |= HAS_COUNTS;
-  counts.forEach((value, i) => view.setFloat64(resultsEnd + i * 8, value));
+  if (countsLength > 0) bytes[1] |= HAS_COUNTS;
+  for (let i = 0; i < countsLength; i++) view.setFloat64(resultsEnd + i * 8, counts[i]);
   let at = REPORT_HEAD_BYTES;
-  for (const result of results) {
+  for (let i = from; i < end; i++) {
+    const result = results[i];
     view.setUint32(at, result.ip);
     view.setUint16(at + 4, result.port);
     view.setUint16(at + 6, Number(result.overload));
@@ -156,6 +160,13 @@ function encodeResults(
     at += RESULT_BYTES;
   }
   return bytes;
+}
+
+function encodeRefused(view: DataView, refused: RefusedTotals): void {
+  const { overload, unusable, noNode, noRoute, fresh } = refused;
+  [overload, unusable, noNode, noRoute, Number(fresh)].forEach((value, i) =>
+    view.setFloat64(REFUSED_AT + i * 8, value)
+  );
 }
 
 function decodeResults(bytes: Uint8Array): ModuleReport {
@@ -198,17 +209,10 @@ export function* encodeNote(note: AgentNote): IterableIterator<Uint8Array> {
     yield encodeJson(note);
     return;
   }
-  for (const { results, refused, counts, ...which } of note.reports) {
+  for (const report of note.reports) {
     // One without results says at least what was refused.
-    for (let from = 0; from === 0 || from < results.length; from += RESULTS_PER_RECORD_MAX) {
-      const some = results.slice(from, from + RESULTS_PER_RECORD_MAX);
-      const isFirst = from === 0;
-      yield encodeResults({
-        ...which,
-        results: some,
-        ...(isFirst && refused !== undefined ? { refused } : {}),
-        ...(isFirst && counts !== undefined ? { counts } : {}),
-      });
+    for (let from = 0; from === 0 || from < report.results.length; from += RESULTS_PER_RECORD_MAX) {
+      yield encodeResults(report, from);
     }
   }
 }
