@@ -38,6 +38,7 @@ import {
 import { encodePickKey } from "../proto/pick_key.ts";
 import { openSealed, UdpAgentLink } from "./agent_link.ts";
 import { BaseClient } from "./base_client.ts";
+import { BatchLinks } from "./batch_links.ts";
 import { type DirectClient, DirectFallback } from "./direct_fallback.ts";
 import { ClosedError, NoAgentError } from "./errors.ts";
 import {
@@ -140,8 +141,13 @@ export class LarsClient extends BaseClient {
   /** Ports of the agent that have said Hello. */
   readonly #greeted = new Set<number>();
   #link: AgentLink | undefined;
-  /** To the agent of a table that names another address; one at most. */
-  readonly #batchLinks = new Map<string, AgentLink>();
+  /** To the agent of a table that names another address. */
+  readonly #batchLinks = new BatchLinks((hostname, port) => {
+    const nothing = (): void => {}; // no answer is waited for, and what is lost is counted by the agent
+    return this.#linkTo(hostname, [port, port, port], {
+      ...{ onDatagram: nothing, onRefused: nothing, onFault: nothing },
+    });
+  });
   #resentCount = 0;
   #lateCount = 0;
   #garbageCount = 0;
@@ -180,8 +186,7 @@ export class LarsClient extends BaseClient {
       late: this.#lateCount,
       garbage: this.#garbageCount,
       foreign: this.#link?.foreignCount ?? 0,
-      dropped: [this.#link, ...this.#batchLinks.values()]
-        .reduce((count, link) => count + (link?.droppedCount ?? 0), 0),
+      dropped: (this.#link?.droppedCount ?? 0) + this.#batchLinks.droppedCount,
       stale: this.#staleCount,
       tablePicks: this.#table?.pickCount ?? 0,
       ...this.retryStats,
@@ -361,8 +366,7 @@ export class LarsClient extends BaseClient {
       this.#settle(question);
       question.reject(new ClosedError());
     }
-    const links = [this.#link, ...this.#batchLinks.values()];
-    await Promise.all([...links.map((link) => link?.close()), this.#direct?.close()]);
+    await Promise.all([this.#link?.close(), this.#batchLinks.close(), this.#direct?.close()]);
   }
 
   async #askHost(
@@ -462,16 +466,7 @@ export class LarsClient extends BaseClient {
   #batchLink(hostname: string, port: number): AgentLink {
     const isSame = hostname === this.#hostname || (this.#isLocal && isLoopback(hostname));
     if (isSame && port === this.#ports[0]) return this.#openedLink();
-    const known = this.#batchLinks.get(`${hostname}:${port}`);
-    if (known !== undefined) return known;
-    for (const link of this.#batchLinks.values()) void link.close();
-    this.#batchLinks.clear();
-    const nothing = (): void => {}; // no answer is waited for, and what is lost is counted by the agent
-    const link = this.#linkTo(hostname, [port, port, port], {
-      ...{ onDatagram: nothing, onRefused: nothing, onFault: nothing },
-    });
-    this.#batchLinks.set(`${hostname}:${port}`, link);
-    return link;
+    return this.#batchLinks.to(hostname, port);
   }
 
   #onHalfTime(question: Question): void {
