@@ -7,6 +7,7 @@ import { cpSync, existsSync, readdirSync, symlinkSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { test } from "node:test";
 import { findProgram } from "../../bench/machine.ts";
+import { VERSION } from "../../daemon/version.ts";
 import { CLIENT_TESTS_TIMEOUT_MS } from "../../tests/support/client_tests.ts";
 import { PROJECT_ROOT } from "../../tests/support/processes.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
@@ -69,10 +70,8 @@ test(
       assert.equal(status, 0, printed);
       const count = Number(/Tests run: (\d+), Failures: 0, Errors: 0/.exec(printed)?.[1]);
       assert.ok(count > 0, printed);
-      assert.ok(existsSync(join(java, "target/lars-client-0.1.0.jar")), printed);
-      assert.ok(
-        existsSync(join(repository, "lars/lars-client/0.1.0/lars-client-0.1.0.jar")),
-        printed,
-      );
+      const jar = `lars-client-${VERSION}.jar`;
+      assert.ok(existsSync(join(java, "target", jar)), printed);
+      assert.ok(existsSync(join(repository, "lars/lars-client", VERSION, jar)), printed);
     }),
 );
