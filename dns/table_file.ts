@@ -14,7 +14,10 @@ const MAGIC = 0x4452414c;
 /** Changes whenever the layout does; other versions are not read. */
 export const TABLE_FILE_VERSION = 1;
 
-/** Largest file; 1,000,000 nodes in 50,000 modules take 15 MB. Modules that do not fit are left out. */
+/**
+ * Largest file; 1,000,000 nodes in 50,000 modules take 15 MB. Modules that do not fit are left out, and
+ * so are those that a foreign writer gave more zones, or longer texts, than the file can tell.
+ */
 export const TABLE_FILE_BYTES_MAX = 256 * 1024 * 1024;
 
 /** Whether there is one ({@linkcode MUST_BE_THERE}: and what of it), and two numbers. */
@@ -28,6 +31,9 @@ const MODULE_BYTES = 4 + 4 + STATE_BYTES + 1 + 2 + 4;
 /** ip, port, weight, zone, whether it drains. */
 const NODE_BYTES = 4 + 2 + 2 + 2 + 1;
 const CRC_BYTES = 4;
+/** Most zones of a module, and bytes of a text, that the file can tell. */
+const ZONES_MAX = 65_535;
+const TEXT_BYTES_MAX = 65_535;
 /** Nodes and bytes between two steps. */
 const STEP_NODES = 2_048;
 const STEP_BYTES = 64 * 1024;
@@ -37,6 +43,9 @@ export interface KeptTable {
   readonly memory: PollerMemory;
   readonly modules: Iterable<KeptModule>;
 }
+
+/** Thrown for a module that has more than the file can tell; never leaves this file. */
+class UnwritableError extends Error {}
 
 /** Bytes that grow. */
 class Writer {
@@ -79,7 +88,8 @@ class Writer {
   }
 
   text(value: string): void {
-    const utf8 = new TextEncoder().encode(value).slice(0, 65_535);
+    const utf8 = new TextEncoder().encode(value);
+    if (utf8.length > TEXT_BYTES_MAX) throw new UnwritableError();
     this.room(2 + utf8.length);
     this.uint16(utf8.length);
     this.bytes.set(utf8, this.at);
@@ -109,8 +119,8 @@ function* encode(tables: Iterable<KeptTable>, savedAtMs: number): Generator<void
       yield;
     }
     const start = writer.at;
-    writeModule(writer, module);
-    if (writer.at + CRC_BYTES <= TABLE_FILE_BYTES_MAX) count++;
+    const isWritten = tryModule(writer, module);
+    if (isWritten && writer.at + CRC_BYTES <= TABLE_FILE_BYTES_MAX) count++;
     else {
       writer.at = start;
       leftOut++;
@@ -130,8 +140,20 @@ function* encode(tables: Iterable<KeptTable>, savedAtMs: number): Generator<void
   return { bytes: writer.bytes.subarray(0, writer.at), leftOut };
 }
 
+/** @returns false when the file cannot tell it. */
+function tryModule(writer: Writer, module: KeptModule): boolean {
+  try {
+    writeModule(writer, module);
+    return true;
+  } catch (error) {
+    if (error instanceof UnwritableError) return false;
+    throw error;
+  }
+}
+
 function writeModule(writer: Writer, { modId, cmdId, rows, extras, plan }: KeptModule): void {
   const zones = [...new Set(rows.map(({ zone }) => zone))];
+  if (zones.length > ZONES_MAX) throw new UnwritableError();
   const zoneOf = new Map(zones.map((zone, index) => [zone, index]));
   writer.room(MODULE_BYTES);
   writer.uint32(modId);

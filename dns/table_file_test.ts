@@ -8,12 +8,16 @@ import { type KeptTable, tableFileFormat } from "./table_file.ts";
 
 const { encode, decode } = tableFileFormat;
 
-function bytesOf(table: KeptTable): Uint8Array {
+function encoded(table: KeptTable): EncodedCache {
   const steps = encode([table], 5) as Generator<void, EncodedCache>;
   for (;;) {
     const step = steps.next();
-    if (step.done === true) return step.value.bytes;
+    if (step.done === true) return step.value;
   }
+}
+
+function bytesOf(table: KeptTable): Uint8Array {
+  return encoded(table).bytes;
 }
 
 const number = fc.constantFrom(0, 1, 255, 2 ** 31, 2 ** 32 - 1);
@@ -67,6 +71,38 @@ test("a table comes back from its file as it was", () => {
     assert.equal(read.savedAtMs, 5);
     assert.deepEqual(read.routes, [given]);
   }));
+});
+
+test("a module of which the file cannot tell all is left out, and the others are there", () => {
+  const row = { modId: 1, cmdId: 1, ip: 1, port: 1, weight: 1, zone: "z", state: "on" } as const;
+  const module = (modId: number, more: Partial<KeptModule> = {}): KeptModule => ({
+    ...{ modId, cmdId: 1, plan: undefined, extras: undefined, rows: [{ ...row, modId }] },
+    ...more,
+  });
+  const zones = (count: number): KeptModule["rows"] =>
+    Array.from({ length: count }, (_, ip) => ({ ...row, ip, zone: `zone ${ip}` }));
+  const long = "ö".repeat(32_768);
+  const texts = { policy: "", name: "", mark: undefined };
+  const { memory } = sample;
+  for (
+    const large of [
+      module(1, { rows: zones(65_536) }),
+      module(1, { rows: zones(70_000) }),
+      module(1, { rows: [{ ...row, zone: long }] }),
+      module(1, { extras: { ...texts, policy: long } }),
+      module(1, { extras: { ...texts, name: long } }),
+    ]
+  ) {
+    const { bytes, leftOut } = encoded({ memory, modules: [module(0), large, module(2)] });
+    const read = decode(bytes);
+    assert.ok(read.ok, read.ok ? "" : read.reason);
+    assert.equal(leftOut, 1);
+    assert.deepEqual(read.routes, [{ memory, modules: [module(0), module(2)] }]);
+  }
+  const most = module(1, { rows: zones(65_535), extras: { ...texts, name: long.slice(1) } });
+  const read = decode(bytesOf({ memory, modules: [most] }));
+  assert.ok(read.ok);
+  assert.deepEqual(read.routes, [{ memory, modules: [most] }]);
 });
 
 const sample: KeptTable = {
