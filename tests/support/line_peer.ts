@@ -5,10 +5,18 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
 
+/** Who waits for an answer. */
+interface Waiting {
+  onLine(line: string): void;
+  reject(error: Error): void;
+}
+
 /** Such a program that runs. */
 export class LinePeer {
   readonly #child: ChildProcess;
-  readonly #waiting: ((line: string) => void)[] = [];
+  readonly #waiting: Waiting[] = [];
+  /** Why it answers nothing any more. */
+  #fault: string | undefined;
 
   /**
    * @param argv Program and words.
@@ -20,23 +28,41 @@ export class LinePeer {
       env: { ...process.env, ...env },
       stdio: ["pipe", "pipe", "inherit"],
     });
-    const { stdout } = this.#child;
-    if (stdout === null) throw new Error(`${program} has no output`);
-    createInterface({ input: stdout }).on("line", (line) => this.#waiting.shift()?.(line));
+    const { stdout, stdin } = this.#child;
+    if (stdout === null || stdin === null) throw new Error(`${program} has no input and output`);
+    createInterface({ input: stdout }).on("line", (line) => this.#waiting.shift()?.onLine(line));
+    this.#child.on("error", ({ message }) => this.#ended(`${program} cannot be run: ${message}`));
+    this.#child.on("close", (code, signal) => {
+      this.#ended(`${program} has ended: ${signal ?? `code ${code}`}`);
+    });
+    // Its end is told above.
+    stdin.on("error", () => {});
+  }
+
+  #ended(fault: string): void {
+    this.#fault ??= fault;
+    for (const { reject } of this.#waiting.splice(0)) reject(new Error(this.#fault));
   }
 
   /**
    * Sends a command; what is answered.
    *
-   * @throws {Error} with what went wrong there.
+   * @throws {Error} with what went wrong there, also when the program cannot be run, has ended, or
+   * says what is no JSON.
    */
   ask<T = Record<string, number>>(command: string): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push((line) => {
-        const answer = JSON.parse(line);
-        if (answer.fault === undefined) resolve(answer);
-        else reject(new Error(`${command}: ${answer.fault}`));
-      });
+      if (this.#fault !== undefined) throw new Error(this.#fault);
+      const onLine = (line: string): void => {
+        try {
+          const answer = JSON.parse(line);
+          if (answer.fault === undefined) resolve(answer);
+          else reject(new Error(`${command}: ${answer.fault}`));
+        } catch (error) {
+          reject(new Error(`${command}: it answers ${JSON.stringify(line)}`, { cause: error }));
+        }
+      };
+      this.#waiting.push({ onLine, reject });
       this.#child.stdin?.write(`${command}\n`);
     });
   }
