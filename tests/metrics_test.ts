@@ -111,8 +111,12 @@ test("every service shows metrics that Prometheus finds no fault with", PROMTOOL
 
 test("services are healthy, and ready when they can do their work", async () => {
   await withSystem(async ({ urls, store }) => {
-    for (const url of Object.values(urls)) {
+    for (const [name, url] of Object.entries(urls)) {
       assert.deepEqual((await get(`${url}/healthz`)).body, "ok\n");
+      for (const path of ["healthz", "readyz"]) {
+        const { headers } = await fetch(`${url}/${path}`);
+        assert.equal(headers.get("X-Lars-Service"), name);
+      }
       await until(async () => (await get(`${url}/readyz`)).status === 200, { what: "ready" });
     }
     const found = await get(`${urls.dns}/sd/modules?modid=1&cmdid=1`);

@@ -8,7 +8,7 @@ import { type Address, formatAddress, parseAddress } from "../reactor/address.ts
 import { messageOf } from "../reactor/errors.ts";
 import { argument, UsageError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
-import { askReadiness } from "./readiness.ts";
+import { askReadiness, type Readiness } from "./readiness.ts";
 import { printJson, printLine } from "./terminal.ts";
 
 /** Time one answer may take, in milliseconds, when nothing else is asked for. */
@@ -20,12 +20,13 @@ interface HealthFlags {
 }
 
 /** A service to ask: as it was named, and where its metrics are. */
-interface Asked {
+export interface AskedService {
   readonly service: string;
   readonly address: Address;
 }
 
-interface Health {
+/** What is said of a service. */
+export interface Health {
   readonly service: string;
   readonly address: string;
   readonly ready: boolean;
@@ -67,7 +68,7 @@ export function addTo(parent: Command, context: CommandContext): void {
 }
 
 /** @throws {UsageError} for a word that is neither a service nor an address. */
-function parseService(word: string): Asked {
+function parseService(word: string): AskedService {
   const ports: Readonly<Record<string, number>> = METRICS_PORTS;
   if (Object.hasOwn(ports, word)) {
     return { service: word, address: { hostname: "127.0.0.1", port: ports[word] } };
@@ -84,7 +85,16 @@ function parseService(word: string): Asked {
   }
 }
 
-async function healthOf({ service, address }: Asked, timeoutMs: number): Promise<Health> {
-  const { ready, reason } = await askReadiness(address, timeoutMs);
-  return { service, address: formatAddress(address), ready, reason };
+async function healthOf(asked: AskedService, timeoutMs: number): Promise<Health> {
+  return healthFrom(asked, await askReadiness(asked.address, timeoutMs));
+}
+
+/** What is to be said of a service by what was answered where it should be. */
+export function healthFrom({ service, address }: AskedService, said: Readiness): Health {
+  const at = formatAddress(address);
+  const isOther = Object.hasOwn(METRICS_PORTS, service) && said.service !== undefined &&
+    said.service !== service;
+  if (!isOther) return { service, address: at, ready: said.ready, reason: said.reason };
+  const reason = `${said.service} answers at ${at}, not ${service}`;
+  return { service, address: at, ready: false, reason };
 }

@@ -3,6 +3,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { freePort } from "../tests/support/free_port.ts";
+import { healthFrom } from "./cmd_health.ts";
 import { type Ended, withProcesses } from "../tests/support/processes.ts";
 
 const TIMEOUT = { timeout: 300_000 };
@@ -106,4 +107,17 @@ test("lars health refuses what is no service and no address", TIMEOUT, async () 
       assert.match(stderr, words);
     }));
   });
+});
+
+test("lars health does not take another service for the one that was named", () => {
+  const address = { hostname: "127.0.0.1", port: 9778 };
+  const said = { isService: true, ready: true, reason: null } as const;
+  const health = (asked: string, service: string | undefined) => {
+    const { ready, reason } = healthFrom({ service: asked, address }, { ...said, service });
+    return [ready, reason];
+  };
+  assert.deepEqual(health("dns", "dns"), [true, null]);
+  assert.deepEqual(health("dns", undefined), [true, null], "an older one does not say");
+  assert.deepEqual(health("127.0.0.1:9778", "relay"), [true, null], "no service was named");
+  assert.deepEqual(health("dns", "relay"), [false, "relay answers at 127.0.0.1:9778, not dns"]);
 });

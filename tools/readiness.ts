@@ -1,5 +1,7 @@
 // Shell. Asks whoever listens at the metrics of a service whether it is ready.
 
+import { SERVICE_HEADER } from "../daemon/monitor/monitor.ts";
+import { METRICS_PORTS } from "../daemon/settings/common_settings.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { fetchFault } from "./fetch_fault.ts";
 
@@ -9,6 +11,8 @@ const ANSWER_SHOWN_MAX = 500;
 /** What was answered; `isService`: as a service of ours does. */
 export interface Readiness {
   readonly isService: boolean;
+  /** Which service of ours it says that it is; undefined: an older one, or none. */
+  readonly service: string | undefined;
   readonly ready: boolean;
   /** Why it is not; null when it is. */
   readonly reason: string | null;
@@ -23,17 +27,26 @@ export async function askReadiness(address: Address, timeoutMs: number): Promise
       redirect: "manual",
     });
     const text = (await readStart(response)).trim();
+    const service = serviceOf(response);
     if (response.status === 200 && text === "ready") {
-      return { isService: true, ready: true, reason: null };
+      return { isService: true, service, ready: true, reason: null };
     }
     if (response.status === 503 && text.startsWith("not ready: ")) {
-      return { isService: true, ready: false, reason: text.slice("not ready: ".length) };
+      return { isService: true, service, ready: false, reason: text.slice("not ready: ".length) };
     }
     const reason = `${at} answers ${response.status}, as no [metrics] port of a service does`;
-    return { isService: false, ready: false, reason };
+    return { ...NO_SERVICE, reason };
   } catch (error) {
-    return { isService: false, ready: false, reason: `${at}: ${fetchFault(error, "it")}` };
+    return { ...NO_SERVICE, reason: `${at}: ${fetchFault(error, "it")}` };
   }
+}
+
+const NO_SERVICE = { isService: false, service: undefined, ready: false } as const;
+
+/** Whoever listens there may say anything. */
+function serviceOf({ headers }: Response): string | undefined {
+  const name = headers.get(SERVICE_HEADER);
+  return name !== null && Object.hasOwn(METRICS_PORTS, name) ? name : undefined;
 }
 
 /** The beginning of an answer, of whatever length it is. */

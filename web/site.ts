@@ -1,5 +1,6 @@
 // Shell. What the console's port serves: health, pages and the REST interface.
 
+import { SERVICE_HEADER } from "../daemon/monitor/monitor.ts";
 import { type ApiServer, problemResponse, requireHost, withSecurityHeaders } from "./api_server.ts";
 import { findApiScript, findAsset } from "./assets/mod.ts";
 import type { OidcLogin } from "./oidc_login.ts";
@@ -65,5 +66,6 @@ export class Site {
 }
 
 function plain(status: number, text: string): Response {
-  return new Response(text, { status, headers: { "Content-Type": "text/plain; charset=utf-8" } });
+  const headers = { "Content-Type": "text/plain; charset=utf-8", [SERVICE_HEADER]: "web" };
+  return new Response(text, { status, headers });
 }

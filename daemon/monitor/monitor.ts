@@ -72,12 +72,16 @@ export function metricsText(
   ]);
 }
 
+/** Names the service that answers at `/healthz` and `/readyz`, whose bodies are the same for all. */
+export const SERVICE_HEADER = "X-Lars-Service";
+
 /** The answer of `/readyz`. */
 export function readinessAnswer(service: MonitoredService): HttpAnswer {
   const reason = service.readiness?.();
+  const headers = { [SERVICE_HEADER]: service.name };
   return reason === undefined
-    ? { status: 200, body: "ready\n" }
-    : { status: 503, body: `not ready: ${reason}\n` };
+    ? { status: 200, headers, body: "ready\n" }
+    : { status: 503, headers, body: `not ready: ${reason}\n` };
 }
 
 /** What {@linkcode startMonitor} is given. */
@@ -109,7 +113,11 @@ export function startMonitor(options: MonitorOptions): MonitorServer | undefined
       contentType: METRICS_CONTENT_TYPE,
       body: metricsText(service, table, software, startedAtSeconds),
     })],
-    ["/healthz", () => ({ status: 200, body: "ok\n" })],
+    ["/healthz", () => ({
+      status: 200,
+      headers: { [SERVICE_HEADER]: service.name },
+      body: "ok\n",
+    })],
     ["/readyz", () => readinessAnswer(service)],
     ...service.monitorRoutes ?? [],
   ]);

@@ -123,7 +123,9 @@ async function runningFaults(settings: ExportConfig, timeoutMs: number): Promise
   const hostname = ["0.0.0.0", "::"].includes(metricsIp) ? "127.0.0.1" : metricsIp;
   const address = { hostname, port: metricsPort };
   const said = isOff ? undefined : await askReadiness(address, timeoutMs);
-  // Any service answers so; one that has not all the ports is not the export of this configuration.
+  if (said?.service !== undefined && said.service !== "export") return asFaults(closed);
+  // Older ones do not say which they are; one that has not all the ports is not the export of this
+  // configuration.
   if (said?.isService === true && closed.length === count) {
     return said.ready ? [] : [{ key: "export_unready", seen: `not ready: ${said.reason}` }];
   }

@@ -184,6 +184,12 @@ test("whoever answers at the metrics of an export is it only when its ports are 
     try {
       assert.deepEqual(await found(ready, xds), []);
       assert.deepEqual(await found(ready, xds + names), perhaps, "it has no name server");
+      const named = (name: string) => (response: ServerResponse): void =>
+        void response.writeHead(200, { "X-Lars-Service": name }).end("ready\n");
+      assert.deepEqual(await found(named("export"), xds), []);
+      const taken = [{ key: "export_port", seen: `[xds] port = ${xdsPort}, TCP: taken` }];
+      assert.deepEqual(await found(named("relay"), xds), taken, "a relay has its metrics there");
+      assert.deepEqual(await found(named("nobody"), xds), [], "a name that is none says nothing");
       await withAnswer(ready, async (port) => {
         const moved = (response: ServerResponse): void =>
           void response.writeHead(302, { location: `http://127.0.0.1:${port}/readyz` }).end();
