@@ -17,6 +17,7 @@ import process from "node:process";
 import { Command } from "commander";
 import { VERSION } from "../daemon/version.ts";
 import { messageOf } from "../reactor/errors.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
 import { CommandError, reportFailure } from "../tools/cli_errors.ts";
 import { addExamples } from "../tools/command.ts";
 import { noteLine, printLine } from "../tools/terminal.ts";
@@ -30,6 +31,9 @@ const SUMS = "SHA256SUMS";
 /** Compiling and packing everything takes minutes. */
 const STEP_TIMEOUT_MS = 1_800_000;
 
+/** The descriptor that steps are given for both of their outputs. */
+const STDERR = 2;
+
 function run(program: string, args: readonly string[]): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, {
     cwd: ROOT,
@@ -41,8 +45,21 @@ function run(program: string, args: readonly string[]): string {
   throw new CommandError(`${program} ${args.join(" ")} failed: ${said}`);
 }
 
-const task = (script: string, ...args: string[]): string =>
-  run(process.execPath, ["run", "-A", `scripts/${script}.ts`, ...args]);
+/** Runs a script of ours, which takes minutes: what it says goes to standard error as it comes. */
+function step(what: string, script: string, ...args: string[]): void {
+  noteLine(what);
+  const startMs = systemClock.nowMs();
+  const words = ["run", "-A", `scripts/${script}.ts`, ...args];
+  const { status, error } = spawnSync(process.execPath, words, {
+    cwd: ROOT,
+    timeout: STEP_TIMEOUT_MS,
+    stdio: ["ignore", STDERR, STDERR],
+  });
+  if (status !== 0) {
+    throw new CommandError(`${what} failed: ${error?.message ?? "what it said is above"}`);
+  }
+  noteLine(`${what}: took ${Math.round((systemClock.nowMs() - startMs) / 1000)} s`);
+}
 
 /** What a package says of its licence. */
 function licenceOf(name: string): string | undefined {
@@ -106,15 +123,14 @@ function main({ out, key: keyFile, only }: ReleaseFlags): void {
   const work = mkdtempSync(join(tmpdir(), "lars-release-"));
   try {
     if (only !== "bill") {
-      noteLine("compiling");
-      task("compile", "--out", folder);
-      noteLine("making packages");
-      task("pack_debian", "--programs", folder, "--out", folder);
-      task("pack_api", "--out", work);
+      step("compiling programs", "compile", "--out", folder);
+      step("making Debian packages", "pack_debian", "--programs", folder, "--out", folder);
+      step("making the npm package", "pack_api", "--out", work);
       for (const name of readdirSync(work).filter((one) => one.endsWith(".tgz"))) {
         copyFileSync(join(work, name), join(folder, name));
       }
     }
+    noteLine("writing the bill of materials and the sums");
     writeBill(folder);
     writeSums(folder, key);
   } finally {
