@@ -49,7 +49,7 @@ import {
   type WorkerInit,
 } from "./worker/messages.ts";
 
-/** An agent that stops waits so long for a reporter to say how far it is: before it is told nothing. */
+/** An agent that stops waits so long until its last results are stored. */
 const REPORTS_WAIT_MS = 3_000;
 
 /**
@@ -80,6 +80,8 @@ function tableSettingsOf(settings: AgentSettings): TableSettings {
 /** A running agent. */
 class AgentService implements RunningService {
   readonly name = "agent";
+  /** Of a stop, beside what closes: the wait for the reporter. */
+  readonly leaveMsMax = REPORTS_WAIT_MS;
   readonly #context: DaemonContext;
   readonly #firstPort: number;
   readonly #supervisor: Supervisor;
@@ -276,12 +278,21 @@ class AgentService implements RunningService {
     await this.#supervisor.close();
     // Who is replaced does not go away: its successor has told dns of itself by now.
     if (this.#offer?.isTaken !== true) this.#dns.link.sayGoodbye("stopped");
-    if (this.#reporter.link.ready) {
-      await this.#reporter.emptied(this.#context.clock, REPORTS_WAIT_MS);
-    }
+    await this.#tellRest();
     await Promise.all([this.#reporter.close(), this.#dns.close(), this.#cache?.close()]);
     this.#offer?.close();
     this.#passed?.release();
+  }
+
+  /** Who never reached a reporter does not wait for one. */
+  async #tellRest(): Promise<void> {
+    const { clock, log } = this.#context;
+    if (this.#reporter.link.connectCount === 0) return;
+    if (await this.#reporter.settled(clock, REPORTS_WAIT_MS)) return;
+    const { resultsPending, resultsUnconfirmed } = this.#reporter.stats;
+    log.warn("The last results are not known to be stored", {
+      ...{ unsent: resultsPending, sent: resultsUnconfirmed },
+    });
   }
 
   #openLink(

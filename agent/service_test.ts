@@ -650,8 +650,11 @@ test("stop() waits for a reporter that is asked how far it is, and tells it the 
     // As one does that has just been started, beside a database that takes its time.
     await sleep(systemClock, 300);
     reporter.tellStored(0);
-    await stopped;
     await until(() => reporter.totals()[0] === 7, { what: "the last results" });
+    const end = Promise.race([stopped.then(() => "ended"), sleep(systemClock, 100)]);
+    assert.equal(await end, undefined, "they are not known to be stored");
+    reporter.tellStored(100);
+    await stopped;
   }));
 
 test("malformed datagrams are counted, never answered, and hurt nobody", () =>

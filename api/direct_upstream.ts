@@ -99,7 +99,7 @@ export class DirectUpstream implements Upstream {
   }
 
   async close(): Promise<void> {
-    await this.#reporter.emptied(this.#clock, CLOSE_MS_MAX);
+    await this.#reporter.settled(this.#clock, CLOSE_MS_MAX);
     await Promise.all([this.#dns.close(), this.#reporter.close()]);
   }
 }

@@ -82,8 +82,8 @@ export interface RunningService extends MonitoredService {
   /** Writes out what it holds, then closes everything. */
   stop(): Promise<void>;
   /**
-   * Longest time for which a stop waits for clients to go elsewhere before it closes anything, in
-   * milliseconds. @default {0}
+   * Longest time for which a stop waits for others, in milliseconds: for clients to go elsewhere, for a
+   * server to have taken what it is told. @default {0}
    */
   readonly leaveMsMax?: number;
   /** Resolves when the service has to be stopped because another one has taken its place. */

@@ -105,7 +105,9 @@ export class ReportSender {
   #recentStart = 0;
   #recentResults = 0;
   readonly #counts = { reportsSent: 0, resultsSent: 0, resultsResent: 0 };
-  #onEmpty: (() => void) | undefined;
+  /** It ends soon, and waits until all is stored. */
+  #isLeaving = false;
+  #onSettled: (() => void) | undefined;
 
   constructor(options: ReportSenderOptions) {
     this.#options = options;
@@ -151,18 +153,25 @@ export class ReportSender {
   flush(): void {
     if (this.#way === "kept") this.#flushKept();
     if (this.#way === "plain") this.#flushPlain();
-    if (this.#isEmpty) this.#onEmpty?.();
+    if (this.#isSettled) this.#onSettled?.();
   }
 
-  /** Resolves when nothing waits any more, or after `waitMs` by `clock`. */
-  emptied(clock: Clock, waitMs: number): Promise<void> {
+  /**
+   * Has all that came stored, before this sender ends: a reporter that tells what is stored is asked to
+   * do so soon; to another one all is sent.
+   *
+   * @returns false when that was not so after `waitMs` by `clock`.
+   */
+  settled(clock: Clock, waitMs: number): Promise<boolean> {
     this.flush();
-    if (this.#isEmpty) return Promise.resolve();
+    if (this.#isSettled) return Promise.resolve(true);
+    this.#isLeaving = true;
+    if (this.#way === "kept") this.#nameSession();
     return new Promise((resolve) => {
-      const timer = clock.setTimer(waitMs, resolve);
-      this.#onEmpty = (): void => {
+      const timer = clock.setTimer(waitMs, () => resolve(false));
+      this.#onSettled = (): void => {
         timer.cancel();
-        resolve();
+        resolve(true);
       };
     });
   }
@@ -173,9 +182,10 @@ export class ReportSender {
     await this.link.close();
   }
 
-  /** True when all that came has been sent. */
-  get #isEmpty(): boolean {
-    return this.#pending.nodeCount === 0 && !this.#kept.hasUnsent;
+  /** True when nothing of what came is here any more, or kept in vain, as nobody tells what is stored. */
+  get #isSettled(): boolean {
+    if (this.#pending.nodeCount > 0) return false;
+    return this.#kept.resultCount === 0 || (this.#way === "plain" && this.link.ready);
   }
 
   #timed(report: ModuleReport, ts: number): TimedReport {
@@ -195,17 +205,18 @@ export class ReportSender {
     this.#isPresumed = true;
     if (extended) {
       this.#way = "ask";
-      this.link.send(
-        MessageId.ReportSession,
-        encodeReportSession({
-          session: this.#session,
-          stored: this.#kept.storedSeq,
-        }),
-      );
+      this.#nameSession();
       this.#askTimer = this.#options.clock.setTimer(STORED_WAIT_MS, () => this.#goPlain());
     } else {
       this.#goPlain();
     }
+  }
+
+  #nameSession(): void {
+    const session = this.#session;
+    const stored = this.#kept.storedSeq;
+    const body = encodeReportSession({ session, stored, leaving: this.#isLeaving });
+    this.link.send(MessageId.ReportSession, body);
   }
 
   /** What is kept goes as results without numbers, and stays for a reporter that knows numbers. */

@@ -193,6 +193,43 @@ test("ReportSender keeps what it sent until it is stored, however long that take
     await until(() => client.stats.resultsUnconfirmed === 0, { what: "all is stored" });
   }, REPORTER_HELLO_MS));
 
+test("ReportSender that ends asks to have all stored soon, and waits for it, also elsewhere", () =>
+  withLab(async ({ client, clock, first }) => {
+    first.tells = true;
+    client.link.setAddresses([{ hostname: "127.0.0.1", port: first.port }]);
+    client.link.start();
+    await until(() => first.sessions.length === 1, { what: "the session" });
+    first.tellStored(0);
+    client.add([report(1, 5)]);
+    await until(() => first.reports.length === 1, { what: "a report" });
+    assert.deepEqual(first.leaving, []);
+    let isSettled: boolean | undefined;
+    void client.settled(clock, 100_000).then((settled) => isSettled = settled);
+    await until(() => first.leaving.length === 1, { what: "the question" });
+    for (const peer of first.server.connections()) peer.close();
+    await until(() => {
+      if (client.link.connectCount === 1) clock.advance(20);
+      return first.leaving.length === 2;
+    }, { what: "the question over the next connection" });
+    assert.equal(isSettled, undefined);
+    first.tellStored(0);
+    await until(() => first.reports.length === 2, { what: "the report again" });
+    first.tellStored(1);
+    await until(() => isSettled === true, { what: "all is stored" });
+    assert.equal(await client.settled(clock, 1), true, "nothing has come since");
+  }, REPORTER_HELLO_MS));
+
+test("ReportSender does not wait for ever until all is stored", () =>
+  withLab(async ({ client, clock, first }) => {
+    first.tells = true;
+    client.link.start();
+    await until(() => first.sessions.length === 1, { what: "the session" });
+    client.add([report(1, 5)]);
+    const settled = client.settled(clock, 1_000);
+    clock.advance(1_000);
+    assert.equal(await settled, false);
+  }, REPORTER_HELLO_MS));
+
 test("ReportSender sends nothing of a module that has nothing to tell a reporter", () =>
   withLab(async ({ client, first }) => {
     first.tells = true;

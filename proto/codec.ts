@@ -4924,11 +4924,14 @@ export interface ReportSession {
   session: number;
   /** Reports up to this number it knows to be stored, and keeps no more. At most 2^53 - 1. */
   stored: number;
+  /** It ends soon, and waits until all that it has sent is stored. */
+  leaving: boolean;
 }
 
 function writeReportSession(writer: WireWriter, message: ReportSession): void {
   writer.uint64(1, message.session);
   writer.uint64(2, message.stored);
+  writer.bool(3, message.leaving);
 }
 
 /** Body of {@linkcode ReportSession}. */
@@ -4945,7 +4948,7 @@ export function encodeReportSession(message: ReportSession): Uint8Array {
  */
 export function decodeReportSession(body: Uint8Array): ReportSession {
   const reader = new WireReader(body, "ReportSession");
-  const message: ReportSession = { session: 0, stored: 0 };
+  const message: ReportSession = { session: 0, stored: 0, leaving: false };
   while (reader.more) {
     const tag = reader.tag();
     switch (tag) {
@@ -4954,6 +4957,9 @@ export function decodeReportSession(body: Uint8Array): ReportSession {
         break;
       case 16: // stored = 2
         message.stored = reader.uint64();
+        break;
+      case 24: // leaving = 3
+        message.leaving = reader.bool();
         break;
       default:
         reader.skip(tag);

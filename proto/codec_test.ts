@@ -317,7 +317,7 @@ const streamMessages: Record<string, fc.Arbitrary<unknown>> = {
     ...{ task: uint32, status: uint32, credit: uint32 },
     data: fc.uint8Array({ maxLength: 300 }),
   }, keyed),
-  ReportSession: fc.record({ session: uint64, stored: uint64 }, keyed),
+  ReportSession: fc.record({ session: uint64, stored: uint64, leaving: fc.boolean() }, keyed),
   ReportsStored: fc.record(
     { stored: uint64, held: uint64, plain: fc.boolean() },
     { ...keyed, requiredKeys: ["held", "plain"] },

@@ -252,7 +252,9 @@ const filled: Record<string, Uint8Array> = {
   decodeRelayDone: messages.encodeRelayDone({
     ...{ task: 300, status: 1, credit: 1, data: new Uint8Array([1, 2]) },
   }),
-  decodeReportSession: messages.encodeReportSession({ session: 9007199254740991, stored: 300 }),
+  decodeReportSession: messages.encodeReportSession({
+    ...{ session: 9007199254740991, stored: 300, leaving: true },
+  }),
   decodeReportsStored: messages.encodeReportsStored({ stored: 300, held: 301, plain: true }),
   decodeSubscriptionTerms: messages.encodeSubscriptionTerms({ modulesMax: 300, nodelessMax: 1 }),
   decodeBatchedReport: messages.encodeBatchedReport({

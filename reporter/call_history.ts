@@ -251,6 +251,17 @@ export class CallTracker {
     return { atSeconds, ...this.#takeRows(atSeconds, touched, reports) };
   }
 
+  /** Takes what came from these sessions out of the open bucket. @returns it, as one of its own. */
+  closeOf(sessions: ReadonlySet<number>): ClosedBucket | undefined {
+    const atSeconds = this.#bucketS;
+    if (atSeconds === undefined) return undefined;
+    const isOf = ({ module }: Touched): boolean =>
+      module.session !== undefined && sessions.has(module.session);
+    const touched = this.#touched.filter(isOf);
+    this.#touched = this.#touched.filter((one) => !isOf(one));
+    return { atSeconds, ...this.#takeRows(atSeconds, touched, this.#reports.split(sessions)) };
+  }
+
   /** Forgets nodes that nobody has spoken of for {@linkcode BASELINE_AGE_MAX_MS}. */
   sweep(wallMs: number): void {
     for (const modules of this.#peers.values()) {

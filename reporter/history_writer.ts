@@ -38,6 +38,9 @@ const RETRY_MAX_MS = 10_000;
 /** Pause after a failure that will not go away by itself: no table, no grant. */
 export const HISTORY_REFUSED_MS = 60_000;
 
+/** Time between two looks after senders that wait until all is stored: longer than results wait. */
+const WRITE_OUT_MS = 200;
+
 /** Rows of a connection that has ended can still be on their way from a worker for so long. */
 const DROP_DELAY_MS = 5_000;
 
@@ -69,7 +72,7 @@ export interface HistoryWriterOptions {
   /** Senders that keep what they send. */
   readonly sessions: Pick<
     KeptSessions,
-    "take" | "close" | "noteStored" | "noteElsewhere" | "again"
+    "take" | "close" | "closeOf" | "standing" | "noteStored" | "noteElsewhere" | "again"
   >;
   /** Divides results that have come from those that come: whether those before are in SQL. */
   divide(): () => boolean;
@@ -124,6 +127,9 @@ export class HistoryWriter {
   #pausedUntilMs = -Infinity;
   /** Sessions to be left out of the bucket that is on its way, by its number. */
   readonly #again = new Map<number, number>();
+  /** Senders that end soon, and wait. */
+  readonly #leaving = new Set<number>();
+  #leaveTimer: Timer | undefined;
   #rollUpDueMs = 0;
   #pruneDueMs = 0;
   #rowsWritten = 0;
@@ -187,6 +193,32 @@ export class HistoryWriter {
     const wallMs = this.#options.clock.wallMs();
     this.#closeBucket(wallMs, false);
     return this.#tracker.add(peer, rows, wallMs);
+  }
+
+  /**
+   * The sender of a session ends soon, and waits until all of it is stored: what comes from it is
+   * written before its bucket is over.
+   */
+  writeOut(session: number): void {
+    this.#leaving.add(session);
+    this.#leaveTimer ??= this.#options.clock.setTimer(WRITE_OUT_MS, () => this.#writeOut());
+  }
+
+  #writeOut(): void {
+    const { sessions, clock, divide } = this.#options;
+    this.#leaveTimer = undefined;
+    this.#closeBucket(clock.wallMs(), false);
+    const open = new Set<number>();
+    for (const session of this.#leaving) {
+      const standing = sessions.standing(session);
+      if (standing === "gone") this.#leaving.delete(session);
+      else if (standing === "open") open.add(session);
+    }
+    const bucket = open.size === 0 ? undefined : this.#tracker.closeOf(open);
+    if (bucket !== undefined) this.#backlog.add(bucket, sessions.closeOf(open), divide());
+    this.#work();
+    if (this.#leaving.size === 0) return;
+    this.#leaveTimer = clock.setTimer(WRITE_OUT_MS, () => this.#writeOut());
   }
 
   /** Ends the open bucket before its time. */
@@ -253,6 +285,8 @@ export class HistoryWriter {
     const { clock } = this.#options;
     this.#ticking?.cancel();
     this.#eventTimer?.cancel();
+    this.#leaveTimer?.cancel();
+    this.#leaving.clear();
     this.#closeBucket(clock.wallMs(), true);
     this.#rollUpDueMs = this.#pruneDueMs = Infinity;
     await endsWithin(clock, limitMs, this.#drain(clock.nowMs() + limitMs));

@@ -407,6 +407,32 @@ test("HistoryWriter keeps what comes again while the bucket before is on its way
   assert.equal(lab.store.successes, 10);
 });
 
+test("HistoryWriter writes soon what comes from a sender that ends, and nothing else of its bucket", async () => {
+  const lab = setUp();
+  await lab.pass(1);
+  lab.report(0);
+  lab.report(7);
+  lab.keptReport(1, 5);
+  lab.writer.writeOut(77);
+  await lab.pass(1);
+  assert.equal(lab.store.successes, 5);
+  assert.deepEqual(lab.told.slice(2), ["1 1"]);
+  // It had this to say yet.
+  lab.keptReport(2, 3);
+  await lab.pass(1);
+  assert.equal(lab.store.successes, 8);
+  assert.deepEqual(lab.told.slice(3), ["2 2"]);
+  lab.sessions.gone({ loop: 0, peer: 1 });
+  const pending = lab.clock.pendingCount;
+  await lab.pass(1);
+  assert.equal(lab.clock.pendingCount, pending - 1, "nobody looks after it any more");
+  await lab.pass(10);
+  assert.equal(lab.store.successes, 15);
+  const sums = lab.store.rows.filter(({ port }) => port === 0);
+  assert.deepEqual(sums.map((row) => row.succCount), [5, 3, 7]);
+  assert.equal(lab.store.sources.size + new Set(lab.store.marked.map((one) => one.source)).size, 3);
+});
+
 test("HistoryWriter does not count as lost what senders keep", async () => {
   const lab = setUp();
   await lab.pass(1);

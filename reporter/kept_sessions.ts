@@ -47,6 +47,12 @@ export interface KeptSessionsOptions {
   onJump?(): void;
 }
 
+/**
+ * What a session is waiting for: `gone`, its sender waits no more; `stored`, nothing is held that is
+ * not stored; `open`, some of it is in no bucket that is closed; `closed`, all is.
+ */
+export type Standing = "gone" | "stored" | "open" | "closed";
+
 interface Session {
   peer: KeptPeer | undefined;
   /** False until the database has said how far it is. */
@@ -164,11 +170,31 @@ export class KeptSessions {
     }
   }
 
+  /** Whether this connection goes on with this session already. */
+  isOpen(session: number, peer: KeptPeer): boolean {
+    return this.#byPeer.get(keyOf(peer)) === session;
+  }
+
+  /** How a session does, seen by a sender that waits until all is stored. */
+  standing(session: number): Standing {
+    const known = this.#sessions.get(session);
+    if (known?.peer === undefined) return "gone";
+    const { isKnown, held, closed, stored, durable } = known;
+    if (!isKnown || held <= Math.max(stored, durable)) return "stored";
+    return held > closed ? "open" : "closed";
+  }
+
   /** A bucket is closed: which reports are in it that are in none before. */
   close(): SessionMark[] {
+    return this.closeOf(this.#sessions.keys());
+  }
+
+  /** The same for one that has nothing but what came from these sessions. */
+  closeOf(sessions: Iterable<number>): SessionMark[] {
     const marks: SessionMark[] = [];
-    for (const [session, known] of this.#sessions) {
-      if (known.held === known.closed) continue;
+    for (const session of sessions) {
+      const known = this.#sessions.get(session);
+      if (known === undefined || known.held === known.closed) continue;
       marks.push({ session, from: known.closed, to: known.held });
       known.closed = known.held;
     }

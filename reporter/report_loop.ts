@@ -40,6 +40,8 @@ export type ReportNote =
     readonly session: number;
     /** Up to this report the sender keeps none any more. */
     readonly stored: number;
+    /** It ends soon, and waits until all is stored. */
+    readonly leaving: boolean;
   }
   | { readonly type: "rows"; readonly rows: readonly ReportedRow[] }
   | { readonly type: "packed"; readonly packed: Float64Array }
@@ -141,14 +143,14 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
   }
 
   #session(body: Uint8Array, connection: Connection): void {
-    const { session, stored } = decodeReportSession(body);
+    const { session, stored, leaving } = decodeReportSession(body);
     if (session === NO_SESSION) {
       throw new ProtocolError(
         "ReportSession.session must be from 1 to 2^53 - 1: current value is 0",
       );
     }
     this.#keepers.set(connection.id, { connection, session });
-    this.#note({ type: "session", peer: connection.id, session, stored });
+    this.#note({ type: "session", peer: connection.id, session, stored, leaving });
   }
 
   #report(body: Uint8Array, connection: Connection): void {

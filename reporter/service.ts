@@ -63,6 +63,8 @@ const STORE_CLOSE_MS = 200;
 
 type ReporterSettings = SettingsOf<typeof reporterSettings>;
 
+type SessionNote = Extract<ReportNote, { readonly type: "session" }>;
+
 /** See the file's first line. */
 export class ReporterService extends LoopService<
   ReporterSettings,
@@ -145,6 +147,8 @@ export class ReporterService extends LoopService<
     take: (session, seq) => this.#sessions.take(session, seq),
     again: (session) => this.#sessions.again(session),
     noteElsewhere: (session, seq) => this.#sessions.noteElsewhere(session, seq),
+    closeOf: (some) => this.#sessions.closeOf(some),
+    standing: (session) => this.#sessions.standing(session),
     close: () => [...this.#sessions.close(), ...this.#spool?.close() ?? []],
     noteStored: (marks) => {
       this.#sessions.noteStored(marks);
@@ -342,14 +346,22 @@ export class ReporterService extends LoopService<
       this.#history?.drop(`${this.#peerPrefix(loop)}${note.peer}`);
       this.#sessions.gone({ loop, peer: note.peer });
     } else if (note.type === "session") {
-      this.#history?.leaveOut(`${this.#peerPrefix(loop)}${note.peer}`);
-      this.#sessions.open(note.session, { loop, peer: note.peer }, note.stored);
+      this.#openSession(note, loop);
     } else if (note.type === "rows") {
       this.#take(note.rows, loop);
     } else {
       this.#take(unpackRows(note.packed), loop);
       this.loops?.send(loop, { type: "received" });
     }
+  }
+
+  #openSession({ peer, session, stored, leaving }: SessionNote, loop: number): void {
+    // Who asks again over the same connection goes on with it.
+    if (!leaving || !this.#sessions.isOpen(session, { loop, peer })) {
+      this.#history?.leaveOut(`${this.#peerPrefix(loop)}${peer}`);
+      this.#sessions.open(session, { loop, peer }, stored);
+    }
+    if (leaving) this.#history?.writeOut(session);
   }
 
   #peerPrefix(loop: number): string {

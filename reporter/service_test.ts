@@ -246,7 +246,10 @@ for (const threads of ["1", "2"]) {
 test("a session without a number is refused: it stands for senders without one", async () => {
   await withReporter({}, async (service) => {
     const agent = await WireConnection.open(portOf(service));
-    agent.send(MessageId.ReportSession, encodeReportSession({ session: 0, stored: 0 }));
+    agent.send(
+      MessageId.ReportSession,
+      encodeReportSession({ session: 0, stored: 0, leaving: false }),
+    );
     await agent.untilEnded();
     assert.equal(service.stats().kept_sessions, 0);
   });

@@ -175,6 +175,8 @@ export class FakeReporter extends FakeServer {
   knowsSessions = true;
   /** Sessions that senders named, in order. */
   readonly sessions: number[] = [];
+  /** Sessions whose senders end soon, and wait until all is stored. */
+  readonly leaving: number[] = [];
   /** Reports with the time of their arrival, in order. */
   readonly reports: (ReportStatusRequest & { atMs: number })[] = [];
 
@@ -184,7 +186,9 @@ export class FakeReporter extends FakeServer {
       this.reports.push({ ...decodeReportStatusRequest(body), atMs: systemClock.nowMs() });
     });
     this.router.add(MessageId.ReportSession, (body, peer) => {
-      this.sessions.push(decodeReportSession(body).session);
+      const { session, leaving } = decodeReportSession(body);
+      if (leaving) this.leaving.push(session);
+      else this.sessions.push(session);
       if (!this.knowsSessions) return;
       peer.send(MessageId.ReportsStored, encodeReportsStored({ held: 0, plain: !this.tells }));
     });

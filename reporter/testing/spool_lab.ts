@@ -107,6 +107,8 @@ class LabReporter {
         take: (session, seq) => sessions.take(session, seq),
         again: (session) => sessions.again(session),
         noteElsewhere: (session, seq) => sessions.noteElsewhere(session, seq),
+        closeOf: (some) => sessions.closeOf(some),
+        standing: (session) => sessions.standing(session),
         close: () => [...sessions.close(), ...this.spool?.close() ?? []],
         noteStored: (marks) => {
           sessions.noteStored(marks);

@@ -9,6 +9,8 @@ import { type ProcessParts, SimProcess, type SimWorld } from "./sim_process.ts";
 import { openSimLink } from "./sim_link.ts";
 
 const HOUSEKEEPING_MS = 1_000;
+/** Longest time that a stop waits until all is stored. */
+const STOP_MS = 3_000;
 /** Pauses between two reports, up to. */
 const REPORT_PAUSE_MS = 400;
 /** Between two looks whether a better reporter is back. */
@@ -95,10 +97,10 @@ export class SenderProcess extends SimProcess {
     const sender = this.#sender;
     if (run === undefined || sender === undefined || this.#isStopping) return;
     this.#isStopping = true;
-    await sender.emptied(this.parts.clock, 3_000);
+    const isStored = await sender.settled(this.parts.clock, STOP_MS);
     await sender.close();
     if (run.end === "none") {
-      run.end = "stopped";
+      run.end = isStored ? "stored" : "stopped";
       this.kill();
     }
   }
