@@ -31,6 +31,9 @@ export class RelayHotReader {
   modId = 0;
   cmdId = 0;
   ttlMs = 0;
+  /** What such a request does not have. */
+  readonly cpid = 0;
+  readonly key = undefined;
   /** Of message 106. */
   task = 0;
   status = 0;

@@ -122,13 +122,9 @@ export class SessionDoor<P extends RelayPeer> {
     const { client } = rolesOf(peer);
     if (client === undefined) throw new ProtocolError("RelayRequest came before RelayJoin");
     const reader = this.#reader;
-    if (reader.readRequest(body)) {
-      const { modId, cmdId, number, ttlMs, data } = reader;
-      this.#broker.request(client, { modId, cmdId, cpid: 0, number, ttlMs, data });
-    } else {
-      const { modId, cmdId, number, ttlMs, key, data } = decodeRelayRequest(body);
-      this.#broker.request(client, { modId, cmdId, cpid: 0, number, key, ttlMs, data });
-    }
+    if (reader.readRequest(body)) return this.#broker.request(client, reader);
+    const { modId, cmdId, number, ttlMs, key, data } = decodeRelayRequest(body);
+    this.#broker.request(client, { modId, cmdId, cpid: 0, number, key, ttlMs, data });
   }
 
   #work(body: Uint8Array, peer: P): void {
@@ -180,13 +176,12 @@ class SessionClientPort implements ClientPort {
     return formatAddress(this.#peer.remote);
   }
 
-  takeReply({ number, status, late, data }: ReplyOrder): MessageRefusal | undefined {
-    const isTooLarge = data.length > RELAY_MESSAGE_BYTES_MAX;
-    const reply = isTooLarge
-      ? { number, status: RelayStatus.TooLarge, late, data: data.subarray(0, 0) }
-      : { number, status, late, data };
-    if (!this.#send(reply)) return "slow";
-    return isTooLarge ? "oversize" : undefined;
+  takeReply(reply: ReplyOrder): MessageRefusal | undefined {
+    const { number, late, data } = reply;
+    if (data.length <= RELAY_MESSAGE_BYTES_MAX) return this.#send(reply) ? undefined : "slow";
+    const nothing = data.subarray(0, 0);
+    const sent = this.#send({ number, status: RelayStatus.TooLarge, late, data: nothing });
+    return sent ? "oversize" : "slow";
   }
 
   #send(reply: RelayReply): boolean {
