@@ -20,6 +20,7 @@ import {
   writeHotTask,
 } from "../proto/relay_hot_codec.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
+import type { ByteViews } from "../reactor/byte_views.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import type { MessageRouter } from "../reactor/message_router.ts";
 import type { Broker } from "./broker/broker.ts";
@@ -67,19 +68,22 @@ export class SessionDoor<P extends RelayPeer> {
   readonly #broker: Broker;
   readonly #sessions: RelaySessions<P>;
   readonly #onJoin: (peer: P, sid: number, join: RelayJoin) => void;
-  readonly #reader = new RelayHotReader();
+  readonly #reader: RelayHotReader;
   #clientCount = 0;
 
   /**
    * Adds its handlers to the router of `sessions`.
    *
    * @param onJoin Answers a client that has joined.
+   * @param views Of the buffer in which most of what comes lies.
    */
   constructor(
     broker: Broker,
     sessions: RelaySessions<P>,
     onJoin: (peer: P, sid: number, join: RelayJoin) => void,
+    views?: ByteViews,
   ) {
+    this.#reader = new RelayHotReader(views);
     this.#broker = broker;
     this.#onJoin = onJoin;
     this.#sessions = sessions;

@@ -4,6 +4,7 @@
 // be switched on and off. What was told and not yet taken is remembered by the stream.
 
 import { type Address, formatIpv4 } from "../address.ts";
+import { ByteViews } from "../byte_views.ts";
 import {
   AF_INET,
   BatchLoop,
@@ -45,9 +46,6 @@ import type {
 
 /** Bytes taken from one connection in one turn; the rest waits for the next. */
 export const RECEIVE_BYTES_MAX = 65_536;
-
-/** Shorter views of the received bytes are made once. */
-const KEPT_VIEWS_MAX = 4_096;
 
 /** Connections accepted by one listener in one turn. */
 export const ACCEPTS_MAX = 64;
@@ -130,10 +128,9 @@ export class BatchTcp implements TcpTransport, TcpConnector {
   readonly libc: Libc;
   /** Where received bytes lie. */
   readonly received = fixedBytes(RECEIVE_BYTES_MAX);
+  readonly views = new ByteViews(this.received);
   readonly #scratch = new Uint8Array(256);
   readonly #scratchBytes = new Uint8Array(4);
-  /** Of the start of `received`, by length: most of what comes is as long as something before. */
-  readonly #views: Uint8Array[] = [];
   #lastHost = 0;
   #lastHostname = formatIpv4(0);
 
@@ -155,12 +152,6 @@ export class BatchTcp implements TcpTransport, TcpConnector {
   /** Frees what is shared; listeners and connections must be closed before. */
   close(): void {
     releaseBytes(this.received);
-  }
-
-  /** What was received last. */
-  receivedBytes(count: number): Uint8Array {
-    if (count >= KEPT_VIEWS_MAX) return this.received.subarray(0, count);
-    return this.#views[count] ??= this.received.subarray(0, count);
   }
 
   /** The address in a name. Its host shares one text with the one made before, if it is the same. */
@@ -230,6 +221,10 @@ class BatchStream implements Stream, LoopSocket {
 
   get copyBelowBytes(): number {
     return 0;
+  }
+
+  get views(): ByteViews {
+    return this.#tcp.views;
   }
 
   get canStartAgain(): boolean {
@@ -319,7 +314,7 @@ class BatchStream implements Stream, LoopSocket {
       if (count === RECEIVE_BYTES_MAX || (this.#flags & HUNG_UP) !== 0) this.#queue();
       else this.#flags &= ~READABLE;
       const handlers = this.#handlers;
-      const chunk = this.#tcp.receivedBytes(count);
+      const chunk = this.#tcp.views.of(0, count);
       handlers?.onData(chunk);
       if (this.#handlers !== handlers && this.#fd >= 0) this.#handlers?.onData(chunk);
       return 1;

@@ -1,6 +1,7 @@
 // Core. What the rest of the project sees of the runtime it runs on.
 
 import type { Address } from "../address.ts";
+import type { ByteViews } from "../byte_views.ts";
 
 /** Signals a service listens to. */
 export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP";
@@ -51,6 +52,8 @@ export interface Stream {
    * bytes as well.
    */
   readonly canStartAgain?: boolean;
+  /** Of the buffer at whose start all that it gives lies; who is given it may write over it. */
+  readonly views?: ByteViews | undefined;
   /** Up to this many bytes of a received chunk are copied sooner than a view of them is made. */
   readonly copyBelowBytes: number;
   /**
@@ -89,6 +92,8 @@ export interface Listener {
 
 /** What a TCP server takes its connections from. */
 export interface TcpTransport {
+  /** Those of its streams, where all of them have the same. */
+  readonly views?: ByteViews | undefined;
   /** @throws {BindError} naming host:port. */
   listenTcp(options: ListenOptions): Listener;
 }

@@ -89,7 +89,11 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     this.stream = stream;
     this.#settings = settings;
     this.#owner = owner;
-    this.#decoder = new FrameDecoder(stream.copyBelowBytes, settings.bodyBytesMaxOf);
+    this.#decoder = new FrameDecoder(
+      stream.copyBelowBytes,
+      settings.bodyBytesMaxOf,
+      stream.views,
+    );
     this.output = new OutputBuffer(settings.outputBytesMax, settings.pool);
     this.#lastDataMs = settings.clock.nowMs();
     stream.start(this);
