@@ -30,6 +30,7 @@ import {
   SOL_SOCKET,
   writeName,
 } from "./batch_loop.ts";
+import { MSG_NOSIGNAL, type RingSender, SendRing } from "./send_ring.ts";
 import type { Clock } from "../time/clock.ts";
 import { messageOf } from "../errors.ts";
 import { connectionFault, toBindError, toConnectError } from "../runtime/common.ts";
@@ -72,7 +73,6 @@ const TCP_ESTABLISHED = 1;
 const TCP_CLOSE = 7;
 const TCP_CLOSE_WAIT = 8;
 const SHUT_WR = 1;
-const MSG_NOSIGNAL = 0x4000;
 
 const STREAM_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
@@ -109,6 +109,8 @@ const QUEUED = 4;
 const HUNG_UP = 8;
 const ENDED = 16;
 const FIN_SENT = 32;
+/** FIN follows once what is kept has left. */
+const FIN_WANTED = 64;
 
 /** What the kernel would not take yet. */
 interface Kept {
@@ -131,12 +133,26 @@ export class BatchTcp implements TcpTransport, TcpConnector {
   readonly views = new ByteViews(this.received);
   readonly #scratch = new Uint8Array(256);
   readonly #scratchBytes = new Uint8Array(4);
+  /** Undefined: each send is a call of its own. */
+  readonly ring: SendRing | undefined;
+  /** Why it is so. */
+  readonly ringFault: string | undefined;
+  readonly #leaveLoop: (() => void) | undefined;
   #lastHost = 0;
   #lastHostname = formatIpv4(0);
 
-  constructor(loop: BatchLoop) {
+  /** @param wantsRing What is sent in one turn leaves by one call, where the system has io_uring. */
+  constructor(loop: BatchLoop, wantsRing = true) {
     this.loop = loop;
     this.libc = loop.libc;
+    try {
+      if (!wantsRing) throw new Error("it is not wanted");
+      const ring = new SendRing(this.libc);
+      this.ring = ring;
+      this.#leaveLoop = loop.onEnding(() => ring.flush());
+    } catch (error) {
+      this.ringFault = messageOf(error);
+    }
   }
 
   /** @throws {BindError} naming host:port. */
@@ -151,6 +167,8 @@ export class BatchTcp implements TcpTransport, TcpConnector {
 
   /** Frees what is shared; listeners and connections must be closed before. */
   close(): void {
+    this.#leaveLoop?.();
+    this.ring?.close();
     releaseBytes(this.received);
   }
 
@@ -202,14 +220,18 @@ export class BatchTcp implements TcpTransport, TcpConnector {
 }
 
 /** One connection. */
-class BatchStream implements Stream, LoopSocket {
+class BatchStream implements Stream, LoopSocket, RingSender {
   readonly remote: Address;
   readonly local: Address;
   readonly #tcp: BatchTcp;
   #handlers: StreamHandlers | undefined;
   #fd: number;
   #slot = -1;
+  /** First what the kernel refused of a send of the ring, then what `write` could not send. */
   #kept: Kept | undefined;
+  #behind: Kept | undefined;
+  /** Of the ring, when it was given something last. */
+  #round = 0;
   #flags = 0;
 
   constructor(tcp: BatchTcp, fd: number, remote: Address, local: Address) {
@@ -247,6 +269,16 @@ class BatchStream implements Stream, LoopSocket {
 
   write(chunk: Uint8Array, length = chunk.length): boolean {
     if (this.#fd < 0) return true;
+    // Of two sends of the ring the second one could find room that the first one did not.
+    if (this.settle() > 0) {
+      this.#behind = { bytes: chunk, from: 0, end: length };
+      return false;
+    }
+    const { ring, loop } = this.#tcp;
+    if (ring !== undefined && loop.turning && ring.add(this.#fd, chunk, length, this)) {
+      this.#round = ring.round;
+      return true;
+    }
     const sent = this.#tcp.libc.send(this.#fd, chunk, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent === length) return true;
     // A connection that is broken says so by an event.
@@ -263,18 +295,33 @@ class BatchStream implements Stream, LoopSocket {
     if ((this.#flags & READABLE) !== 0) this.#queue();
   }
 
+  settle(): number {
+    const { ring } = this.#tcp;
+    if (ring !== undefined && this.#round === ring.round) ring.flush();
+    return this.#kept === undefined ? 0 : this.#kept.end - this.#kept.from;
+  }
+
+  /** Called by the ring. */
+  onUnsent(bytes: Uint8Array): void {
+    // A connection that is broken says so by an event.
+    if (this.#fd >= 0) this.#kept = { bytes: bytes.slice(), from: 0, end: bytes.length };
+  }
+
   end(): void {
     if (this.#fd < 0) return;
-    this.#flags |= FIN_SENT;
-    this.#tcp.libc.shutdown(this.#fd, SHUT_WR);
+    this.#flags |= this.settle() > 0 ? FIN_WANTED : FIN_SENT;
+    if ((this.#flags & FIN_SENT) !== 0) this.#tcp.libc.shutdown(this.#fd, SHUT_WR);
   }
 
   close(): void {
     if (this.#fd < 0) return;
+    // Its number may be that of another connection when the others leave.
+    this.settle();
     if (this.#slot >= 0) this.#tcp.loop.forget(this.#slot);
     this.#tcp.libc.close(this.#fd);
     this.#fd = -1;
     this.#kept = undefined;
+    this.#behind = undefined;
   }
 
   /** Called by the loop. */
@@ -343,7 +390,14 @@ class BatchStream implements Stream, LoopSocket {
     const sent = this.#tcp.libc.send(this.#fd, rest, rest.length, MSG_DONTWAIT | MSG_NOSIGNAL);
     kept.from += Math.max(0, sent);
     if (kept.from < kept.end) return sent > 0 ? 1 : 0;
-    this.#kept = undefined;
+    this.#kept = this.#behind;
+    this.#behind = undefined;
+    // Room that is left shows in no further event.
+    if (this.#kept !== undefined) return this.#drain();
+    if ((this.#flags & FIN_WANTED) !== 0) {
+      this.#flags ^= FIN_WANTED;
+      this.end();
+    }
     this.#handlers?.onDrain();
     return 1;
   }

@@ -25,9 +25,9 @@ const nowMs = (): number => systemClock.nowMs();
 const fault = batchTcpFault(systemClock);
 
 /** A transport whose loop gets a turn each millisecond, so that it can be tested on one thread. */
-function openPumped(): { transport: TcpTransport; end(): void } {
+function openPumped(wantsRing?: boolean): { transport: TcpTransport; end(): void } {
   const loop = new BatchLoop(nowMs);
-  const transport = new BatchTcp(loop);
+  const transport = new BatchTcp(loop, wantsRing);
   const pump = setRepeating(systemClock, 1, () => void loop.turn(0));
   return {
     transport,
@@ -39,7 +39,8 @@ function openPumped(): { transport: TcpTransport; end(): void } {
   };
 }
 
-const pumped = { name: "BatchTcp", open: openPumped };
+const pumped = { name: "BatchTcp", open: () => openPumped() };
+const alone = { name: "BatchTcp without io_uring", open: () => openPumped(false) };
 
 /** A server on a loop that has a turn only when the test gives it one. */
 async function withManualLoop(
@@ -84,16 +85,18 @@ test("batchTcpFault() finds nothing wrong with Linux", (t) => {
 });
 
 if (fault === undefined) {
-  testTcpServer(pumped);
+  for (const { name, open } of [pumped, alone]) {
+    testTcpServer({ name, open });
 
-  testStream("BatchTcp: an accepted", async (body) => {
-    const { transport, end } = openPumped();
-    try {
-      await withAcceptedPair(transport, body);
-    } finally {
-      end();
-    }
-  });
+    testStream(`${name}: an accepted`, async (body) => {
+      const { transport, end } = open();
+      try {
+        await withAcceptedPair(transport, body);
+      } finally {
+        end();
+      }
+    });
+  }
 
   test("BatchLoop tells a new socket nothing of the one whose slot it has", () => {
     const loop = new BatchLoop(nowMs);
