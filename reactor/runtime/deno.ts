@@ -355,6 +355,16 @@ const LIBC_SYMBOLS = {
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   dup: { parameters: ["i32"], result: "i32" },
+  getpid: { parameters: [], result: "i32" },
+  geteuid: { parameters: [], result: "u32" },
+  send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
+  recvmmsg: { parameters: ["i32", "buffer", "u32", "i32", "buffer"], result: "i32" },
+  sendmmsg: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
+  sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" },
+  __errno_location: { parameters: [], result: "pointer" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const RING_SYMBOLS = {
   ring_setup: { name: "syscall", parameters: ["i32", "u32", "buffer"], result: "i32" },
   ring_enter: {
     name: "syscall",
@@ -363,13 +373,6 @@ const LIBC_SYMBOLS = {
   },
   mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "usize"], result: "pointer" },
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
-  getpid: { parameters: [], result: "i32" },
-  geteuid: { parameters: [], result: "u32" },
-  send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
-  recvmmsg: { parameters: ["i32", "buffer", "u32", "i32", "buffer"], result: "i32" },
-  sendmmsg: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
-  sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" },
-  __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 let libc: Libc | undefined;
@@ -424,20 +427,7 @@ function loadLibc(): Libc {
     receive: (fd, head, flags) => symbols.recvmsg(fd, head as BufferSource, flags),
     sendMessage: (fd, head, flags) => symbols.sendmsg(fd, head as BufferSource, flags),
     dup: (fd) => symbols.dup(fd),
-    ringSetup: (entries, params) =>
-      symbols.ring_setup(RING_SETUP_CALL, entries, params as BufferSource),
-    ringEnter: (ring, submitCount, waitCount, flags) =>
-      symbols.ring_enter(RING_ENTER_CALL, ring, submitCount, waitCount, flags, 0n, 0n),
-    ringMap(ring, bytes, offset): Mapping | undefined {
-      const kind = MAP_SHARED | MAP_POPULATE;
-      const length = BigInt(bytes);
-      const place = symbols.mmap(null, length, mapProtection(true), kind, ring, BigInt(offset));
-      if (place === null || Deno.UnsafePointer.value(place) === MAP_FAILED) return undefined;
-      return {
-        memory: new Deno.UnsafePointerView(place).getArrayBuffer(bytes),
-        unmap: () => void symbols.munmap(place, length),
-      };
-    },
+    ...ringCalls(names),
     getpid: () => symbols.getpid(),
     geteuid: () => symbols.geteuid(),
     send: (fd, bytes, length, flags) =>
@@ -463,6 +453,26 @@ function loadLibc(): Libc {
     },
     addressOf: (bytes) =>
       BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as BufferSource))),
+  };
+}
+
+function ringCalls(names: readonly string[]): Pick<Libc, "ringSetup" | "ringEnter" | "ringMap"> {
+  const { symbols } = firstOf(names, (name) => Deno.dlopen(name, RING_SYMBOLS));
+  return {
+    ringSetup: (entries, params) =>
+      symbols.ring_setup(RING_SETUP_CALL, entries, params as BufferSource),
+    ringEnter: (ring, submitCount, waitCount, flags) =>
+      symbols.ring_enter(RING_ENTER_CALL, ring, submitCount, waitCount, flags, 0n, 0n),
+    ringMap(ring, bytes, offset): Mapping | undefined {
+      const kind = MAP_SHARED | MAP_POPULATE;
+      const length = BigInt(bytes);
+      const place = symbols.mmap(null, length, mapProtection(true), kind, ring, BigInt(offset));
+      if (place === null || Deno.UnsafePointer.value(place) === MAP_FAILED) return undefined;
+      return {
+        memory: new Deno.UnsafePointerView(place).getArrayBuffer(bytes),
+        unmap: () => void symbols.munmap(place, length),
+      };
+    },
   };
 }
 
