@@ -10,7 +10,7 @@ import { encodeFrame } from "../frame.ts";
 import { HIGH_WATER_BYTES } from "../tcp/framed_link.ts";
 import { silentLogger } from "../log.ts";
 import { MessageRouter } from "../message_router.ts";
-import type { TcpTransport } from "../runtime/mod.ts";
+import type { Stream, TcpTransport } from "../runtime/mod.ts";
 import { systemClock } from "../time/system_clock.ts";
 import {
   echoRouter,
@@ -233,6 +233,36 @@ if (fault === undefined) {
       await until(() => server.connectionCount === 8, { what: "those that are broken to be gone" });
       await Promise.all(sends.slice(4));
     }));
+
+  for (const more of [0, 1]) {
+    const rest = more === 0
+      ? "what the ring could not send"
+      : "that, and what was written behind it";
+    test(`a stream that ends sends ${rest} before its end`, () =>
+      withManualLoop(new MessageRouter(), async (server, loop, connect) => {
+        const peer = await connect();
+        await until(() => (loop.turn(0), server.connectionCount === 1), { what: "the connection" });
+        const [connection] = [...server.connections()];
+        peer.pause();
+        // Each send is one of the ring, until the kernel takes no more of one.
+        let frames = 0;
+        const send = (): void => {
+          frames++;
+          assert.ok(connection.send(1, new Uint8Array(7_000).fill(frames)));
+          loop.turn(0);
+        };
+        const { stream } = (connection as unknown as { link: { stream: Stream } }).link;
+        while ((stream.settle?.() ?? 0) === 0) send();
+        assert.equal(connection.pendingBytes, 0, "its buffer is free");
+        for (let count = 0; count < more; count++) send();
+        connection.close();
+        peer.resume();
+        await until(() => (loop.turn(0), peer.frames.length === frames), { what: "all frames" });
+        for (const [index, { body }] of peer.frames.entries()) {
+          assert.ok(body.length === 7_000 && body.every((byte) => byte === (index + 1) % 256));
+        }
+      }));
+  }
 
   test("BatchTcp takes IPv4 addresses and localhost, no names", () => {
     const { transport, end } = openPumped();
