@@ -83,10 +83,7 @@ export class BucketReports {
       if (!isTaken(session, seq)) return true;
       const rows = taken.get(session) ?? new Map<string, CallHistoryRow>();
       taken.set(session, rows);
-      const row = this.#rowAt(at, atSeconds);
-      const key = callsId(row);
-      const known = rows.get(key);
-      rows.set(key, known === undefined ? row : sumOf(known, row));
+      addRow(rows, this.#rowAt(at, atSeconds));
       return false;
     });
     return new Map([...taken].map(([session, rows]) => [session, [...rows.values()]]));
@@ -134,6 +131,13 @@ export class BucketReports {
       ...{ reportCount: flags % 2, overloadCount: Math.floor(flags / 2) },
     };
   }
+}
+
+/** Adds a row to the one of these that is about the same calls, if there is one. */
+export function addRow(rows: Map<string, CallHistoryRow>, row: CallHistoryRow): void {
+  const key = callsId(row);
+  const known = rows.get(key);
+  rows.set(key, known === undefined ? row : sumOf(known, row));
 }
 
 /** Two rows about the same calls in one; with -1 what the second says is taken away. */

@@ -6,7 +6,7 @@ import type { SessionMark } from "../sql/results/call_history.ts";
 import type { ClosedBucket } from "./call_history.ts";
 import { isIn, type MarkState, missingIn } from "../sql/results/mark_state.ts";
 import { callsId } from "../model/node.ts";
-import { BUCKET_RESULTS_MAX, sumOf } from "./bucket_reports.ts";
+import { addRow, BUCKET_RESULTS_MAX, sumOf } from "./bucket_reports.ts";
 
 /** Most rows of buckets that wait; beyond, the two oldest buckets become one. */
 export const HISTORY_BACKLOG_ROWS_MAX = 200_000;
@@ -33,11 +33,7 @@ function sumRows(
   atSeconds: number,
 ): CallHistoryRow[] {
   const rows = new Map(newer.map((row) => [callsId(row), row]));
-  for (const row of older) {
-    const key = callsId(row);
-    const known = rows.get(key);
-    rows.set(key, known === undefined ? { ...row, atSeconds } : sumOf(known, row));
-  }
+  for (const row of older) addRow(rows, { ...row, atSeconds });
   return [...rows.values()];
 }
 

@@ -303,8 +303,9 @@ export class HistoryWriter {
       } catch (error) {
         this.#noteFailure(error);
       }
-      if (!this.#refused && clock.nowMs() + STOP_RETRY_MS >= endMs) return;
-      if (!this.#refused) await sleep(clock, STOP_RETRY_MS);
+      if (this.#refused) break;
+      if (clock.nowMs() + STOP_RETRY_MS >= endMs) return;
+      await sleep(clock, STOP_RETRY_MS);
     }
     this.#discard();
   }

@@ -52,7 +52,7 @@ export class HostChoice {
   toLookAt(nowMs: number): readonly number[] {
     if (this.#current === 0 || nowMs - this.#lookedAtMs < LOOK_BACK_MS) return [];
     this.#lookedAtMs = nowMs;
-    return this.order.slice(1)
-      .filter((index) => index < this.#current && nowMs >= (this.#restUntilMs.get(index) ?? nowMs));
+    return Array.from({ length: this.#current }, (_, index) => index)
+      .filter((index) => nowMs >= (this.#restUntilMs.get(index) ?? nowMs));
   }
 }
