@@ -528,6 +528,7 @@ export class VersionPoller {
     const skipped = badPort + overLimit;
     if (skipped === this.#skippedCount) return;
     this.#skippedCount = skipped;
+    if (skipped === 0) return log.info("All rows of RouteData are served again");
     const modules = [...byModule].slice(0, 10).map(([text, count]) => `${text}: ${count}`);
     log.warn("Rows of RouteData are not served", { badPort, overLimit, modules });
   }

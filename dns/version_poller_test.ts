@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sleep } from "../reactor/time/clock.ts";
 import { StoreError } from "../reactor/errors.ts";
-import { silentLogger } from "../reactor/log.ts";
+import { type Logger, silentLogger } from "../reactor/log.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import type { ModuleRow, RouteMark, RouteReadOptions, RouteRow } from "../sql/store.ts";
 import { StoreHealth } from "../service/store_health.ts";
+import { LogList } from "../tests/support/log_list.ts";
 import { until } from "../tests/support/until.ts";
 import { RouteTable } from "./route_table.ts";
 import { BEHIND_MS, CHANGED_MODULES_MAX, VersionPoller } from "./version_poller.ts";
@@ -132,7 +133,12 @@ interface Setup {
 }
 
 function setUp(
-  options: { pollIntervalMs?: number; reloadIntervalMs?: number; clock?: ManualClock } = {},
+  options: {
+    pollIntervalMs?: number;
+    reloadIntervalMs?: number;
+    clock?: ManualClock;
+    log?: Logger;
+  } = {},
 ): Setup {
   const clock = options.clock ?? systemClock;
   const store = new FakeStore();
@@ -145,7 +151,7 @@ function setUp(
     health,
     clock,
     rng: seededRng(1),
-    log: silentLogger,
+    log: options.log ?? silentLogger,
     pollIntervalMs: options.pollIntervalMs ?? 5,
     reloadIntervalMs: options.reloadIntervalMs ?? 0,
     *onLoaded(): Generator<void, void> {},
@@ -196,6 +202,27 @@ test("VersionPoller sees rows that were committed late, below the cursor", async
   store.changes = [{ id: 3, modId: 4 }, { id: 5, modId: 1 }];
   await until(() => told.length === 1);
   assert.deepEqual(told, [4]);
+  poller.stop();
+});
+
+test("VersionPoller says which rows are not served, and once that all are again", async () => {
+  const log = new LogList();
+  const { store, table, poller, told } = setUp({ log });
+  const bad = { ...row(2, 1), port: 0 };
+  store.rows = [row(1, 1), bad];
+  poller.start();
+  await until(() => table.loaded);
+  store.change([row(1, 2), bad], 1);
+  await until(() => store.count("readRoutes") === 2 && poller.version === 2);
+  store.change([row(1, 3)], 1);
+  await until(() => poller.version === 3);
+  store.change([row(1, 4)], 1);
+  await until(() => poller.version === 4 && told.length === 3);
+  const lines = log.lines.filter((line) => line.includes("RouteData"));
+  assert.deepEqual(lines, [
+    'warn Rows of RouteData are not served {"badPort":1,"overLimit":0,"modules":["2,1: 1"]}',
+    "info All rows of RouteData are served again {}",
+  ]);
   poller.stop();
 });
 
