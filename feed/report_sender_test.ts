@@ -308,3 +308,37 @@ test("ReportSender waits only so long for an older build, which does not know th
     const [{ seq, results }] = first.reports;
     assert.deepEqual([seq, results[0].gains, results[0].succTotal], [undefined, undefined, 5]);
   }, REPORTER_HELLO_MS));
+
+for (const saysSo of [false, true]) {
+  const what = saysSo ? "waits for a reporter that said with Hello" : "waits 5 s for one to say";
+  test(`ReportSender ${what} that it tells what is stored`, () =>
+    withLab(async ({ client, clock, first }) => {
+      first.saysSo = saysSo;
+      // It is busy: Hello is answered, the question after it is not.
+      first.knowsSessions = false;
+      client.link.setAddresses([{ hostname: "127.0.0.1", port: first.port }]);
+      client.link.start();
+      await until(() => client.link.extended, { what: "the greeting" });
+      client.add([report(1, 5)]);
+      await until(() => {
+        clock.advance(100);
+        return clock.nowMs() > 2 * STORED_WAIT_MS;
+      });
+      assert.equal(client.stats.resultsPending, saysSo ? 1 : 0);
+      await first.close();
+      await until(() => !client.link.ready, { what: "the end of the connection" });
+      const next = await FakeReporter.start();
+      next.tells = true;
+      client.link.setAddresses([{ hostname: "127.0.0.1", port: next.port }]);
+      await until(() => {
+        clock.advance(20);
+        return next.sessions.length === 1;
+      }, { what: "the next reporter" });
+      next.tellStored(0);
+      client.add([report(1, 7)]);
+      await until(() => next.reports.length === 1, { what: "the report" });
+      // An older build has counted what it was told: told again, it would count twice.
+      assert.equal(next.reports[0].results[0].gains?.succ, saysSo ? 7 : 2);
+      await next.close();
+    }, REPORTER_HELLO_MS));
+}

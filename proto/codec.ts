@@ -4973,9 +4973,9 @@ export function decodeReportSession(body: Uint8Array): ReportSession {
 // ---- ReportsStored
 
 /**
- * Message 87: reporter to agent: at once without numbers, which says that it knows ReportSession;
- * then how far the session is, before the first of its reports is sent over this connection; then
- * again after each COMMIT.
+ * Message 87: reporter to agent: right behind its Hello and again when it is asked without numbers,
+ * which says that it knows ReportSession; then how far the session is, before the first of its
+ * reports is sent over this connection; then again after each COMMIT.
  */
 export interface ReportsStored {
   /**

@@ -60,6 +60,9 @@ export type ReportTask =
   }
   | { readonly type: "again"; readonly peer: number };
 
+/** Says that this reporter tells what is stored, whatever it is told yet. */
+const KNOWS_SESSIONS = encodeReportsStored({ held: 0, plain: false });
+
 /** A server that turns reports into rows. */
 export class ReportLoop implements ServiceLoop<ReportTask> {
   readonly #clock: Clock;
@@ -82,6 +85,8 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
       clock,
       log,
       transport: around.sockets,
+      // A sender that is told only when it asks may wait in vain, and take this for an older build.
+      onWelcomed: (peer) => void peer.send(MessageId.ReportsStored, KNOWS_SESSIONS),
       onClose: (peer) => {
         this.#keepers.delete(peer.id);
         around.note({ type: "gone", peer: peer.id });

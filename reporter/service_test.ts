@@ -6,7 +6,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type RunningService, startDaemon } from "../daemon/daemon.ts";
 import { MessageId } from "../proto/message_ids.ts";
-import { encodeReportSession, encodeReportStatusRequest } from "../proto/codec.ts";
+import {
+  decodeReportsStored,
+  encodeHello,
+  encodeReportSession,
+  encodeReportStatusRequest,
+} from "../proto/codec.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { ConfigError } from "../reactor/errors.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
@@ -242,6 +247,24 @@ for (const threads of ["1", "2"]) {
     });
   });
 }
+
+test("reporter says with its Hello that it tells what is stored, and to nobody of the original", async () => {
+  await withReporter({}, async (service, store) => {
+    const original = await WireConnection.open(portOf(service));
+    original.send(Id.ReportStatusRequest, reportStatusRequest(1, 2, 99, [result], 1234));
+    const agent = await WireConnection.open(portOf(service));
+    const body = encodeHello({ protocol: 2, software: "x", role: "agent" });
+    agent.send(MessageId.Hello, body);
+    assert.equal((await agent.next()).msgId, MessageId.Hello);
+    const { msgId, body: told } = await agent.next();
+    assert.equal(msgId, MessageId.ReportsStored);
+    assert.deepEqual(decodeReportsStored(told), { held: 0, plain: false });
+    await until(async () => (await store.readCallStatus()).length === 1, { what: "its row" });
+    assert.deepEqual(original.frames, []);
+    agent.close();
+    original.close();
+  });
+});
 
 test("a session without a number is refused: it stands for senders without one", async () => {
   await withReporter({}, async (service) => {

@@ -94,6 +94,11 @@ export interface ServerSessionsOptions<P> extends Self {
   readonly loopCount?: number;
   /** What is said in each Pong besides. @default nothing */
   pongDetail?(): Partial<Pong>;
+  /**
+   * A peer said Hello for the first time, and the answer is on its way: what is sent to it now comes
+   * right behind. Where secrets are asked for it has proved none yet.
+   */
+  onWelcomed?(peer: P): void;
   /** A peer takes its leave: it stops because it was asked to. */
   onGoodbye?(peer: P, reason: string): void;
   /**
@@ -291,7 +296,8 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
     if (state.extended && role !== state.role && peerCertificate !== undefined) {
       return this.#refuse(peer, PeerRefusal.WrongRole);
     }
-    if (!state.extended) this.#extendedCount++;
+    const isFirst = !state.extended;
+    if (isFirst) this.#extendedCount++;
     state.extended = true;
     this.#places.add(peer);
     state.software = hello.software.slice(0, SOFTWARE_LENGTH_MAX);
@@ -300,11 +306,13 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
     if (peerCertificate !== undefined && !mayBe(this.#options.role, role, peerCertificate)) {
       return this.#refuse(peer, PeerRefusal.WrongRole);
     }
-    this.#welcome(hello, peer, state);
+    if (!this.#welcome(hello, peer, state)) return;
+    if (isFirst) this.#options.onWelcomed?.(peer);
     this.#tellLeaving(peer, state);
   }
 
-  #welcome({ protocol, role, nonce }: Hello, peer: P, state: PeerState): void {
+  /** @returns false when the peer is refused. */
+  #welcome({ protocol, role, nonce }: Hello, peer: P, state: PeerState): boolean {
     const { secrets, translated = false, prove, newNonce } = this.#options;
     if (secrets === undefined || (nonce === undefined && state.authenticated)) {
       peer.send(MessageId.Hello, plainWelcome(this.#options));
@@ -324,7 +332,9 @@ export class ServerSessions<P extends SessionPeer & WeakKey> {
       peer.send(MessageId.Hello, plainWelcome(this.#options, newNonce()));
       const isOld = protocol < MUTUAL_PROTOCOL;
       this.#refuse(peer, isOld ? PeerRefusal.OldProof : PeerRefusal.NoSecret);
+      return false;
     }
+    return true;
   }
 
   #proof(body: Uint8Array, peer: P): void {

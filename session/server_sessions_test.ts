@@ -44,6 +44,37 @@ test("ServerSessions closes a connection that proves nothing in time", () => {
   assert.equal(clock.pendingCount, 0);
 });
 
+test("ServerSessions lets something follow its answer to Hello, once, and not where it refuses", () => {
+  const clock = new ManualClock();
+  const hello = (protocol: number, nonce?: Uint8Array): Uint8Array =>
+    encodeHello({ protocol, software: "x", role: "agent", nonce });
+  for (const secret of [undefined, "correct horse battery"]) {
+    const sent: unknown[] = [];
+    const sessions = new ServerSessions<SessionPeer>({
+      ...{ software: "s", role: "dns", clock, log: silentLogger, prove: proofOf, newNonce },
+      secrets: Secrets.ofToken(secret === undefined ? undefined : new TextEncoder().encode(secret)),
+      onWelcomed: () => sent.push("more"),
+    });
+    const peer = {
+      ...ends,
+      send: (msgId: number) => sent.push(msgId) > 0,
+      close: () => sent.push("closed"),
+    };
+    sessions.accept(peer);
+    const body = hello(2, secret === undefined ? undefined : newNonce());
+    sessions.router.dispatch(MessageId.Hello, body, peer);
+    sessions.router.dispatch(MessageId.Hello, body, peer);
+    assert.deepEqual(sent, [MessageId.Hello, "more", MessageId.Hello]);
+    sessions.forget(peer);
+    if (secret === undefined) continue;
+    sent.splice(0);
+    sessions.accept(peer);
+    sessions.router.dispatch(MessageId.Hello, hello(2), peer);
+    assert.deepEqual(sent, [MessageId.Hello, MessageId.Refusal, "closed"]);
+    sessions.forget(peer);
+  }
+});
+
 test("ServerSessions closes a connection that sent pings and then fell silent, and no other", () => {
   const clock = new ManualClock();
   const sessions = sessionsAt(clock);

@@ -43,6 +43,7 @@ export interface SessionServerOptions {
   onDrain?(peer: Connection): void;
   /** See {@linkcode ServerSessionsOptions}. */
   readonly pongDetail?: ServerSessionsOptions<Connection>["pongDetail"];
+  onWelcomed?(peer: Connection): void;
   onGoodbye?(peer: Connection, reason: string): void;
   /** Ids of a foreign protocol on the same port; see {@linkcode ServerSessionsOptions}. */
   isForeign?(msgId: number): boolean;
@@ -61,12 +62,13 @@ export class SessionServer extends ServerSessions<Connection> {
   #door: TlsDoor | undefined;
 
   constructor(options: SessionServerOptions) {
-    const { role, init, clock, log, pongDetail, onGoodbye, isForeign } = options;
+    const { role, init, clock, log, pongDetail, onWelcomed, onGoodbye, isForeign } = options;
     const { software, secrets: all, wantsProof, translated, loopCount } = init;
     const secrets = all === undefined ? undefined : new Secrets(all);
     const hasCertificates = init.tls !== undefined;
     const about = { role, software, secrets, wantsProof, translated, loopCount, hasCertificates };
-    super({ ...about, pongDetail, onGoodbye, isForeign, clock, log, prove: proofOf, newNonce });
+    const calls = { pongDetail, onWelcomed, onGoodbye, isForeign };
+    super({ ...about, ...calls, clock, log, prove: proofOf, newNonce });
     this.#options = options;
     this.#secrets = secrets;
     this.#trust = init;

@@ -44,12 +44,18 @@ class FakeServer {
   readonly router: MessageRouter<Connection>;
   readonly server: TcpServer;
 
-  constructor(role: string, options: FakeOptions) {
+  constructor(
+    role: string,
+    options: FakeOptions,
+    onWelcomed: (peer: Connection) => void = () => {},
+  ) {
     const { port = 0, extended = true, token } = options;
     const shared = { clock: systemClock, log: silentLogger };
     const hostname = "127.0.0.1";
     const init = { hostname, connectionsMax: 1024, software: "fake", secrets: token && [token] };
-    const sessions = extended ? new SessionServer({ ...shared, role, init }) : undefined;
+    const sessions = extended
+      ? new SessionServer({ ...shared, role, init, onWelcomed })
+      : undefined;
     this.router = sessions?.router ?? new MessageRouter<Connection>();
     this.server = new TcpServer({
       ...shared,
@@ -173,6 +179,8 @@ export class FakeReporter extends FakeServer {
   tells = false;
   /** False: senders that ask are not answered, as by an older build. */
   knowsSessions = true;
+  /** False: senders hear of that only when they ask, as from a build of before. */
+  saysSo = false;
   /** Sessions that senders named, in order. */
   readonly sessions: number[] = [];
   /** Sessions whose senders end soon, and wait until all is stored. */
@@ -181,7 +189,10 @@ export class FakeReporter extends FakeServer {
   readonly reports: (ReportStatusRequest & { atMs: number })[] = [];
 
   constructor(options: FakeOptions = {}) {
-    super("reporter", options);
+    super("reporter", options, (peer) => {
+      const body = encodeReportsStored({ held: 0, plain: false });
+      if (this.saysSo) peer.send(MessageId.ReportsStored, body);
+    });
     this.router.add(MessageId.ReportStatusRequest, (body) => {
       this.reports.push({ ...decodeReportStatusRequest(body), atMs: systemClock.nowMs() });
     });
