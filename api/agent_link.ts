@@ -12,8 +12,8 @@ import { newNonce, proofOf } from "../session/proof.ts";
 import type { AgentLink, AgentLinkEvents } from "./link.ts";
 import { SealedLink } from "./sealed_link.ts";
 
-/** Datagrams that wait for one socket to open; one more is dropped and counted. */
-export const UNSENT_MAX = 1024;
+/** Datagrams that wait for one socket; one more is dropped and counted. */
+export const UNSENT_MAX = 8192;
 
 /** Time a socket may take to open, the look-up of the agent's name included. */
 export const OPEN_MS_MAX = 5000;
@@ -23,9 +23,9 @@ interface Line {
   open: boolean;
   /** Ends an opening that takes too long; until then it keeps the program alive. */
   readonly openTimer: Timer;
-  /** Datagrams given to `send` that have not left yet. */
-  unsentCount: number;
-  /** Those of them that wait for the socket to open. */
+  /** One of the datagrams is on its way into the socket. */
+  sending: boolean;
+  /** Datagrams behind it, or that wait for the socket to open. */
   waiting: Uint8Array[];
   closeWhenSent: (() => void) | undefined;
 }
@@ -33,6 +33,9 @@ interface Line {
 /**
  * Sockets by node:dgram, which Deno, Bun and Node share. They keep the program alive only while
  * they are being opened or a datagram is being sent.
+ *
+ * Datagrams of one port leave in the order in which they were given, also when one of them has to be
+ * sent again: the agent takes a batch of outcomes that comes behind a later one for a repeated one.
  */
 export class UdpAgentLink implements AgentLink {
   readonly #hostname: string;
@@ -71,14 +74,9 @@ export class UdpAgentLink implements AgentLink {
     if (this.#closed) return;
     try {
       const line = this.#lines[portIndex] ?? this.#openLine(portIndex);
-      if (line.open) {
-        this.#transmit(portIndex, line, datagram, false);
-      } else if (line.waiting.length < UNSENT_MAX) {
-        line.unsentCount++;
-        line.waiting.push(datagram);
-      } else {
-        this.#droppedCount++;
-      }
+      if (line.open && !line.sending) this.#transmit(portIndex, line, datagram, false);
+      else if (line.waiting.length < UNSENT_MAX) line.waiting.push(datagram);
+      else this.#droppedCount++;
     } catch (error) {
       // Told later, as every other fault: the caller has not finished its own bookkeeping yet.
       queueMicrotask(() => this.#fault(portIndex, this.#lines[portIndex], error));
@@ -91,7 +89,7 @@ export class UdpAgentLink implements AgentLink {
     for (const line of this.#lines) {
       if (line === undefined) continue;
       const sent = new Promise<void>((resolve) => {
-        if (line.unsentCount === 0) resolve();
+        if (isIdle(line)) resolve();
         else line.closeWhenSent = resolve;
       });
       closing.push(sent.then(() => closeSocket(line.socket)));
@@ -112,7 +110,7 @@ export class UdpAgentLink implements AgentLink {
         const message = `the socket was not open after ${OPEN_MS_MAX} ms`;
         this.#fault(portIndex, line, new TimeoutError(message, OPEN_MS_MAX));
       }),
-      unsentCount: 0,
+      sending: false,
       waiting: [],
       closeWhenSent: undefined,
     };
@@ -148,24 +146,27 @@ export class UdpAgentLink implements AgentLink {
   #onOpen(portIndex: number, line: Line): void {
     line.open = true;
     line.openTimer.cancel();
-    const waiting = line.waiting;
-    line.waiting = [];
-    line.unsentCount -= waiting.length;
-    for (const datagram of waiting) this.#transmit(portIndex, line, datagram, false);
-    if (line.unsentCount === 0) line.closeWhenSent?.();
+    this.#sendNext(portIndex, line);
   }
 
+  #sendNext(portIndex: number, line: Line): void {
+    const next = line.waiting.shift();
+    if (next !== undefined) this.#transmit(portIndex, line, next, false);
+    else line.closeWhenSent?.();
+  }
+
+  /** Deno turns the order of datagrams round that are given to a new socket at once. */
   #transmit(portIndex: number, line: Line, datagram: Uint8Array, again: boolean): void {
-    line.unsentCount++;
+    line.sending = true;
     const done = (error: Error | null): void => {
-      line.unsentCount--;
       if (error && isRefusal(error) && !again) {
         // An earlier datagram was refused and this one has only delivered the news.
         this.#transmit(portIndex, line, datagram, true);
-      } else if (error) {
-        this.#onError(portIndex, line, error);
+        return;
       }
-      if (line.unsentCount === 0) line.closeWhenSent?.();
+      line.sending = false;
+      if (error) this.#onError(portIndex, line, error);
+      this.#sendNext(portIndex, line);
     };
     try {
       line.socket.send(datagram, done);
@@ -215,6 +216,11 @@ function isDotted(hostname: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** True when everything that it was given has left. */
+function isIdle(line: Line): boolean {
+  return !line.sending && line.waiting.length === 0;
 }
 
 function codeOf(error: Error): unknown {
