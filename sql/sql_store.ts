@@ -149,6 +149,8 @@ export class SqlStore implements Store {
   readonly #options: SqlStoreOptions;
   readonly #schema: SchemaWatch;
   #forgotSilentAtMs: number | undefined;
+  /** Buckets of the history of which rows may be written without their marks. */
+  readonly #inParts = new Set<string>();
 
   constructor(options: SqlStoreOptions) {
     this.#driver = options.driver;
@@ -338,6 +340,7 @@ export class SqlStore implements Store {
       dialect: this.dialect,
       hasMarks: reportMarks,
       nowS: Math.trunc(this.#options.clock.wallMs() / 1000),
+      inParts: this.#inParts,
       transact: (script) => this.#transact(action, script, true),
       writeRows: () => this.writeCallHistory(bucket.source, bucket.rows),
     });

@@ -214,7 +214,8 @@ export interface CallHistoryStore {
   /**
    * As `writeCallHistory`, together with how far the reports of sessions are in it: in one
    * transaction, so that each report counts once whoever writes it and however often. Only a bucket
-   * of more rows than one transaction may hold is written in parts, its marks last. Safe to repeat.
+   * of more rows than one transaction may hold is written in parts, its marks last; what others have
+   * written of it by then counts nothing here. Safe to repeat.
    */
   writeMarkedHistory(bucket: MarkedBucket): Promise<MarkedOutcome>;
   /**

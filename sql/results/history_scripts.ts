@@ -134,6 +134,28 @@ export function* writeHistoryRowsScript(
   };
 }
 
+/**
+ * Has what a source has written of the bucket at `atSeconds` count nothing, of modules from one number to
+ * another; to be followed by {@linkcode lowerMarkScript}. Rows that are gone would stay in sums made of them.
+ */
+export function* clearHistoryRowsScript(
+  shape: SchemaShape,
+  source: number,
+  atSeconds: number,
+  [firstModId, lastModId]: readonly [number, number],
+): Script<void> {
+  const step = HISTORY_STEPS_S[0];
+  yield {
+    sql: `UPDATE CallHistory SET ${countColumns(shape).map((name) => `${name} = 0`).join(", ")} ` +
+      "WHERE step_s = ? AND grain IN (?, ?) AND bucket_at = ? AND modid BETWEEN ? AND ? " +
+      "AND source = ?",
+    params: [
+      ...[step, GRAIN_MODULE, GRAIN_NODE, floorTo(atSeconds, step)],
+      ...[firstModId, lastModId, source],
+    ],
+  };
+}
+
 /** Makes the next roll-up begin at `seconds` at the latest. */
 export function* lowerMarkScript(step: HistoryStep, seconds: number): Script<void> {
   const mark = floorTo(seconds, step);

@@ -9,11 +9,18 @@ import {
   type Script,
 } from "../drivers/sql_script.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
-import type { MarkedBucket, MarkedOutcome, MovedSession, SessionMark } from "./call_history.ts";
+import type {
+  CallHistoryRow,
+  MarkedBucket,
+  MarkedOutcome,
+  MovedSession,
+  SessionMark,
+} from "./call_history.ts";
 import { afterRanges, type MarkState, NO_MARK } from "./mark_state.ts";
 import { RowsRefusedError } from "./divided_write.ts";
 import {
   CALL_HISTORY_CHUNK_ROWS,
+  clearHistoryRowsScript,
   lowerMarkScript,
   writeHistoryRowsScript,
 } from "./history_scripts.ts";
@@ -173,12 +180,42 @@ export function* pruneMarksScript(shape: SchemaShape, beforeTs: number): Script<
   }
 }
 
+/** Sets the marks of a bucket whose rows are written, unless others have written reports of it meanwhile. */
+function* finishPartsScript(
+  dialect: Dialect,
+  shape: SchemaShape,
+  bucket: MarkedBucket,
+  nowS: number,
+): Script<MovedSession[]> {
+  const check = yield* checkMarksScript(dialect, shape, bucket, nowS);
+  if (check === undefined) return [];
+  if ("moved" in check) return check.moved;
+  yield* setMarksScript(dialect, shape, bucket, check.moves, nowS);
+  return [];
+}
+
+/** Has rows of a bucket count nothing. No other bucket of this source has rows of the same time. */
+function* takeBackScript(
+  shape: SchemaShape,
+  source: number,
+  rows: readonly CallHistoryRow[],
+): Script<void> {
+  for (const atSeconds of new Set(rows.map((row) => row.atSeconds))) {
+    const modIds = rows.filter((row) => row.atSeconds === atSeconds).map(({ modId }) => modId);
+    const ends = [modIds[0], modIds[modIds.length - 1]] as const;
+    yield* clearHistoryRowsScript(shape, source, atSeconds, ends);
+    yield* lowerMarkScript(60, atSeconds);
+  }
+}
+
 /** What is needed of a store to write a bucket with marks. */
 export interface MarkedWriting {
   readonly dialect: Dialect;
   /** The schema has a table for marks. */
   readonly hasMarks: boolean;
   readonly nowS: number;
+  /** Buckets of which rows may be written and marks are not; kept from one write to the next. */
+  readonly inParts: Set<string>;
   transact<T>(script: (shape: SchemaShape) => Script<T>): Promise<T>;
   /** Writes the rows alone, in any number of transactions. */
   writeRows(): Promise<MarkedOutcome["bad"]>;
@@ -190,22 +227,52 @@ const MARKED_ROWS_MAX: Readonly<Record<Dialect, number>> = { mysql: 200_000, sql
 /** Writes a bucket of sorted rows and its marks, in one transaction if the database takes it. */
 export async function writeMarkedBucket(
   bucket: MarkedBucket,
-  { dialect, hasMarks, nowS, transact, writeRows }: MarkedWriting,
+  writing: MarkedWriting,
 ): Promise<MarkedOutcome> {
+  const { hasMarks, inParts, transact, writeRows } = writing;
   if (!hasMarks) return { moved: [], bad: await writeRows() };
-  if (bucket.rows.length <= MARKED_ROWS_MAX[dialect]) {
-    try {
-      const moved = await transact((shape) => writeMarkedScript(dialect, shape, bucket, nowS));
-      return { moved, bad: [] };
-    } catch (error) {
-      if (!(error instanceof RowsRefusedError)) throw error;
+  const outcome = await writeWhole(bucket, writing) ?? await writeInParts(bucket, writing);
+  const name = nameOf(bucket);
+  if (outcome.moved.length > 0 && inParts.has(name)) {
+    // What others have written as well must not stand here too: the caller leaves it out, and writes the rest.
+    for (const some of chunksOf(bucket.rows, CALL_HISTORY_CHUNK_ROWS)) {
+      await transact((shape) => takeBackScript(shape, bucket.source, some));
     }
   }
-  // In parts, the marks last. Safe to repeat: rows replace those of the same bucket and source.
+  inParts.delete(name);
+  return outcome;
+}
+
+/** @returns undefined when it has to be written in parts. */
+async function writeWhole(
+  bucket: MarkedBucket,
+  { dialect, nowS, transact }: MarkedWriting,
+): Promise<MarkedOutcome | undefined> {
+  if (bucket.rows.length > MARKED_ROWS_MAX[dialect]) return undefined;
+  try {
+    const moved = await transact((shape) => writeMarkedScript(dialect, shape, bucket, nowS));
+    return { moved, bad: [] };
+  } catch (error) {
+    if (!(error instanceof RowsRefusedError)) throw error;
+    return undefined;
+  }
+}
+
+/** The marks last. Safe to repeat: rows replace those of the same bucket and source. */
+async function writeInParts(
+  bucket: MarkedBucket,
+  { dialect, nowS, inParts, transact, writeRows }: MarkedWriting,
+): Promise<MarkedOutcome> {
   const check = await transact((shape) => checkMarksScript(dialect, shape, bucket, nowS));
   if (check === undefined) return { moved: [], bad: [] };
   if ("moved" in check) return { moved: check.moved, bad: [] };
+  inParts.add(nameOf(bucket));
   const bad = await writeRows();
-  await transact((shape) => setMarksScript(dialect, shape, bucket, check.moves, nowS));
-  return { moved: [], bad };
+  // Nobody was kept from the marks meanwhile.
+  const moved = await transact((shape) => finishPartsScript(dialect, shape, bucket, nowS));
+  return moved.length > 0 ? { moved, bad: [] } : { moved, bad };
+}
+
+function nameOf({ writer, number }: MarkedBucket): string {
+  return `${writer},${number}`;
 }
