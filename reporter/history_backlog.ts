@@ -249,12 +249,12 @@ export class HistoryBacklog {
     return unclear;
   }
 
-  /** Rows that hold more than what senders keep themselves. */
-  ownRowCount(): number {
-    return this.#buckets.reduce(
-      (total, bucket) => total + without(bucket, new Set(bucket.kept.keys())).rows.length,
-      0,
-    );
+  /** Rows that hold more than what came from sessions that are kept elsewhere. */
+  ownRowCount(isKept: (session: number) => boolean): number {
+    return this.#buckets.reduce((total, bucket) => {
+      const kept = new Set([...bucket.kept.keys()].filter(isKept));
+      return total + without(bucket, kept).rows.length;
+    }, 0);
   }
 
   /** The first bucket is written, or given up. */

@@ -112,7 +112,12 @@ test("HistoryBacklog leaves sessions out the same way one by one or together, me
       for (const backlog of [single, together]) backlog.add(keptBucket(at, [1, 2, 3]));
       never.add(keptBucket(at, [3]));
     }
-    if (rowsMax > 1000) assert.equal(together.ownRowCount(), never.ownRowCount());
+    if (rowsMax > 1000) {
+      assert.equal(
+        together.ownRowCount(() => true),
+        never.ownRowCount(() => true),
+      );
+    }
     single.leaveOut([1]);
     single.leaveOut([2]);
     together.leaveOut([2, 1]);

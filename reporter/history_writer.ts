@@ -10,7 +10,7 @@ import type { CallStatusRow, Store } from "../sql/store.ts";
 import { endsWithin } from "../service/store_health.ts";
 import { type CallTotal, CallTracker, type TrackedRow } from "./call_history.ts";
 import { EventBacklog, HistoryBacklog, type PendingBucket } from "./history_backlog.ts";
-import type { KeptSessions } from "./kept_sessions.ts";
+import type { KeptSessions, ResultKeeper } from "./kept_sessions.ts";
 import type { KeptRow } from "./report_rows.ts";
 import type { RowGains } from "./spool/spool_format.ts";
 import { STOP_RETRY_MS } from "./store_queue.ts";
@@ -72,7 +72,14 @@ export interface HistoryWriterOptions {
   /** Senders that keep what they send. */
   readonly sessions: Pick<
     KeptSessions,
-    "take" | "close" | "closeOf" | "standing" | "noteStored" | "noteElsewhere" | "again"
+    | "take"
+    | "close"
+    | "closeOf"
+    | "standing"
+    | "noteStored"
+    | "noteElsewhere"
+    | "again"
+    | "keeperOf"
   >;
   /** Divides results that have come from those that come: whether those before are in SQL. */
   divide(): () => boolean;
@@ -91,6 +98,14 @@ export interface SpoolRecounts {
 /** What stands for the connection of a session, which goes on over several. */
 function keptPeer(session: number): string {
   return `kept ${session}`;
+}
+
+/** Rows that the database did not take before the end. */
+export interface HistoryLeft {
+  /** Nobody else has what is in them; and events. */
+  readonly lost: number;
+  /** Their senders went without a word: they have it if they went elsewhere. */
+  readonly unsure: number;
 }
 
 /** Counters of a {@linkcode HistoryWriter}. */
@@ -278,10 +293,10 @@ export class HistoryWriter {
   /**
    * Writes out what is there, the open bucket too, for at most `limitMs`.
    *
-   * @returns the number of rows and events that could not be written. A database that refuses the
-   *   history (it has no table for it, say) loses nothing: it was said that none is kept.
+   * @returns what could not be written. A database that refuses the history (it has no table for it,
+   *   say) loses nothing: it was said that none is kept.
    */
-  async stop(limitMs: number): Promise<number> {
+  async stop(limitMs: number): Promise<HistoryLeft> {
     const { clock } = this.#options;
     this.#ticking?.cancel();
     this.#eventTimer?.cancel();
@@ -290,7 +305,12 @@ export class HistoryWriter {
     this.#closeBucket(clock.wallMs(), true);
     this.#rollUpDueMs = this.#pruneDueMs = Infinity;
     await endsWithin(clock, limitMs, this.#drain(clock.nowMs() + limitMs));
-    return this.#backlog.ownRowCount() + this.#events.size;
+    const keeperOf = (session: number): ResultKeeper => this.#options.sessions.keeperOf(session);
+    const lost = this.#backlog.ownRowCount((session) => keeperOf(session) !== "ended");
+    const unsafe = this.#backlog.ownRowCount((session) =>
+      ["sender", "spool"].includes(keeperOf(session))
+    );
+    return { lost: lost + this.#events.size, unsure: unsafe - lost };
   }
 
   /** Writes all, and tries again until it is too late: what senders that are gone left is nowhere else. */

@@ -10,6 +10,7 @@ import type { MarkedBucket, MarkedOutcome, MovedSession } from "../sql/results/c
 import { LogList } from "../tests/support/log_list.ts";
 import {
   HISTORY_REFUSED_MS,
+  type HistoryLeft,
   HistoryWriter,
   RESULT_KEEP_S,
   ROLL_UP_INTERVAL_MS,
@@ -97,7 +98,7 @@ interface Setup {
   /** Lets time pass second by second, so that what waits for the store goes on in between. */
   pass(seconds: number): Promise<void>;
   /** Stops the writer, and lets that time pass. */
-  stop(limitMs: number): Promise<number>;
+  stop(limitMs: number): Promise<HistoryLeft>;
 }
 
 function setUp(stored: CallStatusRow[] = [], wallStartMs = 1_700_000_000_000): Setup {
@@ -148,7 +149,7 @@ function setUp(stored: CallStatusRow[] = [], wallStartMs = 1_700_000_000_000): S
         await settle();
       }
     },
-    async stop(limitMs): Promise<number> {
+    async stop(limitMs): Promise<HistoryLeft> {
       const stopped = writer.stop(limitMs);
       for (let ms = 0; ms < limitMs; ms += 10) {
         await settle();
@@ -242,7 +243,7 @@ for (const rounds of [0, 10]) {
       await pass(5);
     }
     report(rounds + 1, true);
-    assert.equal(await writer.stop(500), 0);
+    assert.equal((await writer.stop(500)).lost, 0);
     assert.ok(writer.stats.history_rows_dropped > 0, "counted all the same");
   });
 }
@@ -284,14 +285,14 @@ test("HistoryWriter goes on writing when roll-ups are refused", async () => {
 test("HistoryWriter stop() writes the open bucket, and counts what a dead database leaves", async () => {
   const good = setUp([status(0)]);
   good.report(7);
-  assert.equal(await good.writer.stop(500), 0);
+  assert.equal((await good.writer.stop(500)).lost, 0);
   assert.equal(good.store.successes, 7);
   assert.equal(good.clock.pendingCount, 0);
 
   const dead = setUp();
   dead.report(7);
   dead.store.fault = away;
-  assert.equal(await dead.stop(500), 2);
+  assert.deepEqual(await dead.stop(500), { lost: 2, unsure: 0 });
 });
 
 test("HistoryWriter stop() tries again while there is time", async () => {
@@ -299,7 +300,7 @@ test("HistoryWriter stop() tries again while there is time", async () => {
   lab.report(7);
   lab.store.fault = away;
   lab.clock.setTimer(400, () => lab.store.fault = undefined);
-  assert.equal(await lab.stop(500), 0);
+  assert.equal((await lab.stop(500)).lost, 0);
   assert.equal(lab.store.successes, 7);
 });
 
@@ -433,15 +434,28 @@ test("HistoryWriter writes soon what comes from a sender that ends, and nothing 
   assert.equal(lab.store.sources.size + new Set(lab.store.marked.map((one) => one.source)).size, 3);
 });
 
-test("HistoryWriter does not count as lost what senders keep", async () => {
-  const lab = setUp();
-  await lab.pass(1);
-  lab.keptReport(1, 5);
-  lab.store.fault = new StoreError("away", true);
-  const stopped = lab.writer.stop(500);
-  await lab.pass(2);
-  assert.equal(await stopped, 0);
-});
+for (
+  const [sender, left] of [
+    ["is there", { lost: 0, unsure: 0 }],
+    ["went because this reporter ends", { lost: 0, unsure: 0 }],
+    ["went without a word", { lost: 0, unsure: 2 }],
+    ["ended", { lost: 2, unsure: 0 }],
+    ["ended, and the spool has it", { lost: 0, unsure: 0 }],
+    ["ends together with this reporter", { lost: 0, unsure: 2 }],
+  ] as const
+) {
+  test(`HistoryWriter says what is lost of a sender that ${sender}`, async () => {
+    const lab = setUp();
+    await lab.pass(1);
+    lab.keptReport(1, 5);
+    lab.store.fault = new StoreError("away", true);
+    if (sender.startsWith("end")) lab.sessions.noteLeaving(77);
+    if (sender.includes("spool")) lab.sessions.noteDurable(new Map([[77, 1]]));
+    if (sender.includes("this reporter")) lab.sessions.leave();
+    if (sender !== "is there") lab.sessions.gone({ loop: 0, peer: 1 });
+    assert.deepEqual(await lab.stop(500), left);
+  });
+}
 
 test("HistoryWriter marks no report whose calls are in the next bucket", async () => {
   const lab = setUp([], 1_700_000_000_500);

@@ -53,8 +53,17 @@ export interface KeptSessionsOptions {
  */
 export type Standing = "gone" | "stored" | "open" | "closed";
 
+/**
+ * Who has what is held of a session besides this reporter: its sender; the spool, on disk; nobody, as its
+ * sender has `ended`; its sender if it went on elsewhere, as it is `gone` without a word.
+ */
+export type ResultKeeper = "sender" | "spool" | "gone" | "ended";
+
 interface Session {
   peer: KeptPeer | undefined;
+  /** Its sender has said that it ends soon. */
+  isLeaving: boolean;
+  keeper: Exclude<ResultKeeper, "spool">;
   /** False until the database has said how far it is. */
   isKnown: boolean;
   /** All in SQL up to this report. */
@@ -85,6 +94,8 @@ export class KeptSessions {
   #spooledBefore: ReadonlyMap<number, number> = new Map();
   #againCount = 0;
   #stopped = false;
+  /** This reporter ends: whoever is connected now goes elsewhere because of that. */
+  #isLeaving = false;
 
   constructor(options: KeptSessionsOptions) {
     this.#options = options;
@@ -112,7 +123,7 @@ export class KeptSessions {
     this.#byPeer.set(keyOf(peer), session);
     const { tell } = this.#options;
     if (known?.isKnown === true && known.held > known.stored) {
-      known.peer = peer;
+      Object.assign(known, ofPeer(peer));
       if (stored > known.held) {
         this.#options.onJump?.();
         Object.assign(known, startedAt(stored));
@@ -120,7 +131,7 @@ export class KeptSessions {
       tell(peer, progressOf(known));
       return;
     }
-    this.#sessions.set(session, { peer, isKnown: false, ...startedAt(0), stored });
+    this.#sessions.set(session, { ...ofPeer(peer), isKnown: false, ...startedAt(0), stored });
     this.#wanted.add(session);
     tell(peer, { held: 0, plain: false });
     this.#look();
@@ -173,6 +184,27 @@ export class KeptSessions {
   /** Whether this connection goes on with this session already. */
   isOpen(session: number, peer: KeptPeer): boolean {
     return this.#byPeer.get(keyOf(peer)) === session;
+  }
+
+  /** Its sender ends soon: it waits a moment until all is stored, here or elsewhere. */
+  noteLeaving(session: number): void {
+    const known = this.#sessions.get(session);
+    if (known !== undefined) known.isLeaving = true;
+  }
+
+  /** This reporter ends soon. Call before senders are told. */
+  leave(): void {
+    this.#isLeaving = true;
+  }
+
+  /** Who has what is held of a session here, and is not stored. */
+  keeperOf(session: number): ResultKeeper {
+    const known = this.#sessions.get(session);
+    // Of what was forgotten here all is stored, or its sender has been told to send it again.
+    if (known === undefined || known.held <= known.stored) return "sender";
+    if (known.held <= known.durable) return "spool";
+    // It may not live until it has found another reporter.
+    return known.keeper === "sender" && known.isLeaving ? "gone" : known.keeper;
   }
 
   /** How a session does, seen by a sender that waits until all is stored. */
@@ -249,6 +281,7 @@ export class KeptSessions {
       return;
     }
     known.peer = undefined;
+    if (!this.#isLeaving) known.keeper = known.isLeaving ? "ended" : "gone";
     this.#forgetIdle(session, known);
   }
 
@@ -326,8 +359,15 @@ export class KeptSessions {
   }
 }
 
+/** What a sender that has come over this connection makes true. */
+function ofPeer(peer: KeptPeer): Pick<Session, "peer" | "isLeaving" | "keeper"> {
+  return { peer, isLeaving: false, keeper: "sender" };
+}
+
 /** All up to a report is done with. */
-function startedAt(seq: number): Omit<Session, "peer" | "isKnown"> {
+function startedAt(
+  seq: number,
+): Pick<Session, "stored" | "closed" | "held" | "spooled" | "durable"> {
   return { stored: seq, closed: seq, held: seq, spooled: seq, durable: seq };
 }
 

@@ -19,6 +19,7 @@ import { moduleMetrics } from "./metrics.ts";
 import { ModuleNames } from "./module_names.ts";
 import { reporterSettings } from "./config.ts";
 import {
+  type HistoryLeft,
   type HistoryRetention,
   HistoryWriter,
   type HistoryWriterOptions,
@@ -30,7 +31,7 @@ import {
   type ReportTask,
 } from "./report_loop.ts";
 import { type KeptRow, type ReportedRow, unpackRows } from "./report_rows.ts";
-import { ConfirmRounds, KeptSessions } from "./kept_sessions.ts";
+import { ConfirmRounds, KeptSessions, type ResultKeeper } from "./kept_sessions.ts";
 import { ReportSpool } from "./spool/report_spool.ts";
 import { SpoolFolder } from "./spool/spool_files.ts";
 import { lockSpool } from "./spool/spool_lock.ts";
@@ -148,6 +149,7 @@ export class ReporterService extends LoopService<
     again: (session) => this.#sessions.again(session),
     noteElsewhere: (session, seq) => this.#sessions.noteElsewhere(session, seq),
     closeOf: (some) => this.#sessions.closeOf(some),
+    keeperOf: (session) => this.#sessions.keeperOf(session),
     standing: (session) => this.#sessions.standing(session),
     close: () => [...this.#sessions.close(), ...this.#spool?.close() ?? []],
     noteStored: (marks) => {
@@ -198,6 +200,7 @@ export class ReporterService extends LoopService<
     // Not before: whoever has the port has the spool.
     void this.#spool?.replay(() => this.#areWritten());
     this.signIn("reporter", address, () => this.#detail());
+    this.onStop(0, () => this.#sessions.leave());
   }
 
   /** Reads what an earlier run has left. @throws {ConfigError} when its folder cannot be read. */
@@ -295,27 +298,35 @@ export class ReporterService extends LoopService<
       this.#spool?.flush(),
     ]);
     // After the results, whose place in the history it marks.
-    const historyLeft = await this.#history?.stop(Math.max(0, endMs - clock.nowMs())) ?? 0;
+    const history = await this.#history?.stop(Math.max(0, endMs - clock.nowMs())) ??
+      { lost: 0, unsure: 0 };
     const isOnDisk = await this.#spool?.end() === true;
-    this.#noteLeft(left.flat(), historyLeft, isOnDisk);
+    this.#noteLeft(left.flat(), history, isOnDisk);
   }
 
-  /** Says what of results and history is not in the database. */
-  #noteLeft(left: readonly WaitingStatus[], historyLeft: number, isOnDisk: boolean): void {
+  /** Says what of results and history is not in the database, and who has it. */
+  #noteLeft(left: readonly WaitingStatus[], history: HistoryLeft, isOnDisk: boolean): void {
     const { log } = this.context;
     if (isOnDisk) {
-      const rows = left.length + historyLeft;
+      const rows = left.length + history.lost + history.unsure;
       if (rows > 0) log.info("Results are left in the spool, for the next start", { rows });
       return;
     }
-    const keptCount = left.filter(({ isKept }) => isKept).length;
-    const lostCount = left.length - keptCount;
-    if (lostCount > 0) log.error("Results lost: the database took no more", { rows: lostCount });
-    if (keptCount > 0) {
-      log.info("Results are left to their senders, who keep them", { rows: keptCount });
+    const counts: Record<ResultKeeper, number> = { sender: 0, spool: 0, gone: 0, ended: 0 };
+    for (const { keptBy } of left) {
+      counts[keptBy === undefined ? "ended" : this.#sessions.keeperOf(keptBy)]++;
     }
-    this.#lostCount = lostCount + historyLeft;
-    if (historyLeft > 0) log.error("Call history lost", { rows: historyLeft });
+    const { sender, spool, gone, ended } = counts;
+    if (ended > 0) log.error("Results lost: the database took no more", { rows: ended });
+    if (gone + history.unsure > 0) {
+      log.warn("Results may be lost: their senders have gone, and have them if they still live", {
+        ...{ rows: gone, history: history.unsure },
+      });
+    }
+    if (sender > 0) log.info("Results are left to their senders, who keep them", { rows: sender });
+    if (spool > 0) log.info("Results are left in the spool, for the next start", { rows: spool });
+    this.#lostCount = ended + history.lost;
+    if (history.lost > 0) log.error("Call history lost", { rows: history.lost });
   }
 
   /** @throws {StoreError} when the database took no more: then the process ends with 1. */
@@ -361,7 +372,9 @@ export class ReporterService extends LoopService<
       this.#history?.leaveOut(`${this.#peerPrefix(loop)}${peer}`);
       this.#sessions.open(session, { loop, peer }, stored);
     }
-    if (leaving) this.#history?.writeOut(session);
+    if (!leaving) return;
+    this.#sessions.noteLeaving(session);
+    this.#history?.writeOut(session);
   }
 
   #peerPrefix(loop: number): string {

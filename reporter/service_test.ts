@@ -9,8 +9,10 @@ import { MessageId } from "../proto/message_ids.ts";
 import {
   decodeReportsStored,
   encodeHello,
+  encodePing,
   encodeReportSession,
   encodeReportStatusRequest,
+  type ReportSession,
 } from "../proto/codec.ts";
 import { ConfigFile } from "../reactor/config_file.ts";
 import { ConfigError } from "../reactor/errors.ts";
@@ -409,3 +411,63 @@ test("what the database does not take before a stop is on disk, and counts at th
     await store.close();
   });
 });
+
+test("a stop without the database says whose results are lost, and who keeps the others", async () => {
+  await withTempDir(async (directory) => {
+    const path = join(directory, "lars.db");
+    const store = await openStore(`sqlite:${path}`);
+    await store.migrate();
+    const flags = { "store.url": `sqlite:${path}`, "reactor.port": "0" };
+    const log = new LogList();
+    const service = await startDaemon(reporterDaemon, { flags }, { log });
+    const senders: WireConnection[] = [];
+    for (const session of [1, 2, 3]) {
+      const sender = await WireConnection.open(portOf(service));
+      senders.push(sender);
+      const hello = encodeHello({ protocol: 2, software: "x", role: "agent" });
+      sender.send(MessageId.Hello, hello);
+      sender.send(MessageId.ReportSession, encodeReportSession(sessionOf(session)));
+      await sender.next(({ msgId, body }) =>
+        msgId === MessageId.ReportsStored && decodeReportsStored(body).stored !== undefined
+      );
+    }
+    const { DatabaseSync } = await import("node:sqlite");
+    const blocker = new DatabaseSync(path);
+    blocker.exec("BEGIN IMMEDIATE");
+    for (const [index, sender] of senders.entries()) {
+      // One row of the first, two of the second, three of the third.
+      const results = Array.from({ length: index + 1 }, (_, port) => ({
+        ...{ ...result, port: port + 1, succTotal: 10, errTotal: 2 },
+        gains: { succ: 10, err: 2, timed: 0, timeMs: 0 },
+      }));
+      const report = { modId: index + 1, cmdId: 1, caller: 5, ts: 0, results, seq: 1 };
+      sender.send(MessageId.ReportStatusRequest, encodeReportStatusRequest(report));
+    }
+    await until(() => service.stats().results === 6, { what: "all results" });
+    const [, gone, ended] = senders;
+    const leaving = encodeReportSession({ ...sessionOf(3), leaving: true });
+    ended.send(MessageId.ReportSession, leaving);
+    ended.send(MessageId.Ping, encodePing({ seq: 1 }));
+    await ended.next(({ msgId }) => msgId === MessageId.Pong);
+    ended.close();
+    gone.close();
+    await until(() => service.stats().connections === 1, { what: "two to have gone" });
+    await assert.rejects(service.stop(), /rows of results and history are lost/);
+    const left = log.lines.filter((line) => /lost|left/.test(line));
+    assert.deepEqual(left, [
+      'error Results lost: the database took no more {"rows":3}',
+      "warn Results may be lost: their senders have gone, and have them if they still live " +
+      '{"rows":2,"history":3}',
+      'info Results are left to their senders, who keep them {"rows":1}',
+      'error Call history lost {"rows":4}',
+    ]);
+    senders[0].close();
+    blocker.exec("ROLLBACK");
+    blocker.close();
+    await store.close();
+  });
+});
+
+function sessionOf(session: number): ReportSession {
+  return { session, stored: 0, leaving: false };
+}

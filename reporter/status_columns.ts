@@ -17,8 +17,8 @@ export interface RowColumns<Row> {
 
 /** A result that waits to be written. */
 export interface WaitingStatus extends CallStatusRow {
-  /** True: its sender keeps it until it is stored. */
-  readonly isKept?: boolean;
+  /** Session of the sender that keeps it until it is stored; absent: nobody else does. */
+  readonly keptBy?: number;
 }
 
 /** A row as it comes, or as it was given out before. */
@@ -55,6 +55,7 @@ export class StatusColumns implements RowColumns<ComingStatus> {
   #times = new Float64Array();
   #succTotals = new Float64Array();
   #errTotals = new Float64Array();
+  #keepers = new Float64Array();
   /** Rows about refused calls are few. */
   readonly #refused = new Map<number, RefusedCounts>();
   /** What of a row is true or there, as bits. */
@@ -71,12 +72,13 @@ export class StatusColumns implements RowColumns<ComingStatus> {
     this.#times = resized(this.#times, new Float64Array(capacity));
     this.#succTotals = resized(this.#succTotals, new Float64Array(capacity));
     this.#errTotals = resized(this.#errTotals, new Float64Array(capacity));
+    this.#keepers = resized(this.#keepers, new Float64Array(capacity));
     this.flags = resized(this.flags, new Uint16Array(capacity));
     for (const place of this.#refused.keys()) if (place >= capacity) this.#refused.delete(place);
   }
 
   write(place: number, row: ComingStatus): void {
-    const { succTotal, errTotal, refused } = row;
+    const { succTotal, errTotal, refused, keptBy = row.kept?.session } = row;
     this.#modIds[place] = row.modId;
     this.#cmdIds[place] = row.cmdId;
     this.#ips[place] = row.ip;
@@ -87,12 +89,13 @@ export class StatusColumns implements RowColumns<ComingStatus> {
     this.#times[place] = row.ts;
     this.#succTotals[place] = succTotal ?? 0;
     this.#errTotals[place] = errTotal ?? 0;
+    this.#keepers[place] = keptBy ?? 0;
     if (refused === undefined) this.#refused.delete(place);
     else this.#refused.set(place, refused);
     this.flags[place] = (row.overload ? OVERLOAD : 0) |
       (succTotal === undefined ? 0 : SUCC_TOTAL) | (errTotal === undefined ? 0 : ERR_TOTAL) |
       (refused === undefined ? 0 : REFUSED) |
-      (row.isKept === true || row.kept !== undefined ? KEPT : 0);
+      (keptBy === undefined ? 0 : KEPT);
   }
 
   read(place: number): WaitingStatus {
@@ -110,7 +113,7 @@ export class StatusColumns implements RowColumns<ComingStatus> {
       ...((flags & SUCC_TOTAL) === 0 ? {} : { succTotal: this.#succTotals[place] }),
       ...((flags & ERR_TOTAL) === 0 ? {} : { errTotal: this.#errTotals[place] }),
       ...((flags & REFUSED) === 0 ? {} : { refused: this.#refused.get(place) }),
-      ...((flags & KEPT) === 0 ? {} : { isKept: true }),
+      ...((flags & KEPT) === 0 ? {} : { keptBy: this.#keepers[place] }),
     };
   }
 
