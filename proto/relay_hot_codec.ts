@@ -4,6 +4,7 @@
 // number, a field that is unknown) or wrong is left to codec.ts: `false` and -1 mean "ask there",
 // never "refuse". So both accept and refuse the same bytes.
 
+import type { ByteViews } from "../reactor/byte_views.ts";
 import { bytesTag, varintTag } from "./wire.ts";
 
 const TAG_1 = varintTag(1);
@@ -31,16 +32,25 @@ export class RelayHotReader {
   modId = 0;
   cmdId = 0;
   ttlMs = 0;
+  /** What such a request does not have. */
+  readonly cpid = 0;
+  readonly key = undefined;
   /** Of message 106. */
   task = 0;
   status = 0;
   credit = 0;
   /** Of both: a view of the body that was read, valid as long as that. */
   data: Uint8Array = NO_DATA;
+  readonly #views: ByteViews | undefined;
   #bytes: Uint8Array = NO_DATA;
   #at = 0;
   /** Value of the last varint. */
   #value = 0;
+
+  /** `views`: of the buffer in which most bodies lie. */
+  constructor(views?: ByteViews) {
+    this.#views = views;
+  }
 
   /** Reads message 102, a request without a key. */
   readRequest(body: Uint8Array): boolean {
@@ -96,7 +106,11 @@ export class RelayHotReader {
     if (!this.#varint()) return false;
     const end = this.#at + this.#value;
     if (end > this.#bytes.length) return false;
-    this.data = this.#bytes.subarray(this.#at, end);
+    const bytes = this.#bytes;
+    const { byteOffset } = bytes;
+    this.data = this.#views?.holds(bytes) === true
+      ? this.#views.of(byteOffset + this.#at, byteOffset + end)
+      : bytes.subarray(this.#at, end);
     this.#at = end;
     return true;
   }

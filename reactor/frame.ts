@@ -1,5 +1,6 @@
 // Core. The wire frame: an 8-byte head (message id, body length) and a body, cut from any stream.
 
+import type { ByteViews } from "./byte_views.ts";
 import { ProtocolError } from "./errors.ts";
 
 /** Bytes before every body: int32 message id, int32 body length, both little-endian. */
@@ -111,6 +112,7 @@ export interface FrameReceiver {
 export class FrameDecoder {
   readonly #copyBelowBytes: number;
   readonly #bodyBytesMaxOf: BodyBytesMaxOf | undefined;
+  readonly #views: ByteViews | undefined;
   #held: Uint8Array = EMPTY;
   #heldBytes = 0;
   /** Goes up on reset, so that a push notices that its frames were disowned by a handler. */
@@ -120,10 +122,12 @@ export class FrameDecoder {
    * Bodies shorter than `copyBelowBytes` are handed on as copies; default 0, none.
    *
    * @param bodyBytesMaxOf Narrower limits of single ids. @default {@linkcode FRAME_BODY_BYTES_MAX}
+   * @param views Of the buffer at whose start most pieces lie. What was taken of these may be written over.
    */
-  constructor(copyBelowBytes = 0, bodyBytesMaxOf?: BodyBytesMaxOf) {
+  constructor(copyBelowBytes = 0, bodyBytesMaxOf?: BodyBytesMaxOf, views?: ByteViews) {
     this.#copyBelowBytes = copyBelowBytes;
     this.#bodyBytesMaxOf = bodyBytesMaxOf;
+    this.#views = views;
   }
 
   /** Bytes of a frame that has begun and not ended. */
@@ -161,6 +165,7 @@ export class FrameDecoder {
    */
   pushTo(chunk: Uint8Array, receiver: FrameReceiver): number {
     const epoch = this.#epoch;
+    const views = this.#views?.holds(chunk) === true ? this.#views : undefined;
     let offset = this.#heldBytes === 0 ? 0 : this.#complete(chunk, receiver);
     while (epoch === this.#epoch && chunk.length - offset >= HEAD_BYTES) {
       const bodyBytes = announcedBytes(chunk, offset, this.#bodyBytesMaxOf);
@@ -168,10 +173,11 @@ export class FrameDecoder {
       if (end > chunk.length) break;
       const start = offset + HEAD_BYTES;
       offset = end;
+      const msgId = readInt32(chunk, start - HEAD_BYTES);
       const body = bodyBytes < this.#copyBelowBytes
         ? chunk.slice(start, end)
-        : chunk.subarray(start, end);
-      receiver.onFrame(readInt32(chunk, start - HEAD_BYTES), body);
+        : views?.movedTo(HEAD_BYTES, start, end) ?? chunk.subarray(start, end);
+      receiver.onFrame(msgId, body);
     }
     if (epoch !== this.#epoch || offset === chunk.length) return offset;
     this.#hold(chunk, offset, chunk.length);

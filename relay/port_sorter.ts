@@ -1,6 +1,7 @@
 // Core. One port for peers of several protocols: who it is shows in the first byte.
 
 import type { Address } from "../reactor/address.ts";
+import type { ByteViews } from "../reactor/byte_views.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type {
   Listener,
@@ -142,6 +143,10 @@ class SortedStream implements Stream, StreamHandlers {
 
   get copyBelowBytes(): number {
     return this.#inner.copyBelowBytes;
+  }
+
+  get views(): ByteViews | undefined {
+    return this.#inner.views;
   }
 
   defer(action: () => void): void {

@@ -127,7 +127,7 @@ export class RelayLoop {
       stats: () => this.stats(),
     }, this.#server);
     const onJoin: PeopleDoor<Connection>["join"] = (...given) => this.#people.join(...given);
-    this.#door = new SessionDoor(this.broker, this.#server, onJoin);
+    this.#door = new SessionDoor(this.broker, this.#server, onJoin, transport.views);
     cluster?.start({
       ...{ broker: this.broker, directory },
       takeMessage: (pass) => this.#people.takePassed(pass),

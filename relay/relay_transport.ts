@@ -42,7 +42,9 @@ export function openRelayTransport(options: RelayTransportOptions): RelayTranspo
   }
   const guest = new GuestLoop({ clock, onError });
   const transport = new BatchTcp(guest.loop);
-  log.info("Clients are served by the fast path", {});
+  const { ringFault } = transport;
+  const alone = ringFault === undefined ? {} : { sends: "one by one", why: ringFault };
+  log.info("Clients are served by the fast path", alone);
   return {
     transport,
     clock: guest.clock,

@@ -20,6 +20,7 @@ import {
   writeHotTask,
 } from "../proto/relay_hot_codec.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
+import type { ByteViews } from "../reactor/byte_views.ts";
 import { ProtocolError } from "../reactor/errors.ts";
 import type { MessageRouter } from "../reactor/message_router.ts";
 import type { Broker } from "./broker/broker.ts";
@@ -67,19 +68,22 @@ export class SessionDoor<P extends RelayPeer> {
   readonly #broker: Broker;
   readonly #sessions: RelaySessions<P>;
   readonly #onJoin: (peer: P, sid: number, join: RelayJoin) => void;
-  readonly #reader = new RelayHotReader();
+  readonly #reader: RelayHotReader;
   #clientCount = 0;
 
   /**
    * Adds its handlers to the router of `sessions`.
    *
    * @param onJoin Answers a client that has joined.
+   * @param views Of the buffer in which most of what comes lies.
    */
   constructor(
     broker: Broker,
     sessions: RelaySessions<P>,
     onJoin: (peer: P, sid: number, join: RelayJoin) => void,
+    views?: ByteViews,
   ) {
+    this.#reader = new RelayHotReader(views);
     this.#broker = broker;
     this.#onJoin = onJoin;
     this.#sessions = sessions;
@@ -122,13 +126,9 @@ export class SessionDoor<P extends RelayPeer> {
     const { client } = rolesOf(peer);
     if (client === undefined) throw new ProtocolError("RelayRequest came before RelayJoin");
     const reader = this.#reader;
-    if (reader.readRequest(body)) {
-      const { modId, cmdId, number, ttlMs, data } = reader;
-      this.#broker.request(client, { modId, cmdId, cpid: 0, number, ttlMs, data });
-    } else {
-      const { modId, cmdId, number, ttlMs, key, data } = decodeRelayRequest(body);
-      this.#broker.request(client, { modId, cmdId, cpid: 0, number, key, ttlMs, data });
-    }
+    if (reader.readRequest(body)) return this.#broker.request(client, reader);
+    const { modId, cmdId, number, ttlMs, key, data } = decodeRelayRequest(body);
+    this.#broker.request(client, { modId, cmdId, cpid: 0, number, key, ttlMs, data });
   }
 
   #work(body: Uint8Array, peer: P): void {
@@ -180,13 +180,12 @@ class SessionClientPort implements ClientPort {
     return formatAddress(this.#peer.remote);
   }
 
-  takeReply({ number, status, late, data }: ReplyOrder): MessageRefusal | undefined {
-    const isTooLarge = data.length > RELAY_MESSAGE_BYTES_MAX;
-    const reply = isTooLarge
-      ? { number, status: RelayStatus.TooLarge, late, data: data.subarray(0, 0) }
-      : { number, status, late, data };
-    if (!this.#send(reply)) return "slow";
-    return isTooLarge ? "oversize" : undefined;
+  takeReply(reply: ReplyOrder): MessageRefusal | undefined {
+    const { number, late, data } = reply;
+    if (data.length <= RELAY_MESSAGE_BYTES_MAX) return this.#send(reply) ? undefined : "slow";
+    const nothing = data.subarray(0, 0);
+    const sent = this.#send({ number, status: RelayStatus.TooLarge, late, data: nothing });
+    return sent ? "oversize" : "slow";
   }
 
   #send(reply: RelayReply): boolean {

@@ -158,6 +158,8 @@ export class BatchLoop {
   #latest: LoopSocket | undefined;
   #repeats = 0;
   #deferred: (() => void)[] = [];
+  /** Called at the end of each turn. */
+  #endings: (() => void)[] = [];
   #faults = 0;
   #turning = false;
   readonly #onWanted: (() => void) | undefined;
@@ -240,6 +242,15 @@ export class BatchLoop {
   defer(action: () => void): void {
     this.#deferred.push(action);
     if (!this.#turning) this.#onWanted?.();
+  }
+
+  /**
+   * Calls `action` whenever something was deferred or handled, behind all of it and before the next
+   * sleep. @returns what ends that.
+   */
+  onEnding(action: () => void): () => void {
+    this.#endings.push(action);
+    return () => void (this.#endings = this.#endings.filter((one) => one !== action));
   }
 
   /**
@@ -370,9 +381,11 @@ export class BatchLoop {
   /** Only what is there already: what these actions defer comes after the kernel was asked again. */
   #runDeferred(): void {
     const deferred = this.#deferred;
-    if (deferred.length === 0) return;
-    this.#deferred = [];
-    for (const action of deferred) action();
+    if (deferred.length > 0) {
+      this.#deferred = [];
+      for (const action of deferred) action();
+    }
+    for (const action of this.#endings) action();
   }
 
   #noteLatest(socket: LoopSocket | undefined): void {

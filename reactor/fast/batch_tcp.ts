@@ -1,21 +1,15 @@
 // Shell. TCP on Linux through FFI, on a batch loop: many connections for few bytes of memory each.
-//
-// Connections are watched by the edge: the kernel tells of each arrival once, so that nothing has to
-// be switched on and off. What was told and not yet taken is remembered by the stream.
 
 import { type Address, formatIpv4 } from "../address.ts";
+import { ByteViews } from "../byte_views.ts";
 import {
   AF_INET,
   BatchLoop,
   bindErrorOf,
   EAGAIN,
   EINTR,
-  EPOLLERR,
-  EPOLLET,
-  EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
-  EPOLLRDHUP,
   fixedBytes,
   type LoopSocket,
   MSG_DONTWAIT,
@@ -29,25 +23,20 @@ import {
   SOL_SOCKET,
   writeName,
 } from "./batch_loop.ts";
+import { BatchStream, LOSS_CODES, RECEIVE_BYTES_MAX, type StreamHost } from "./batch_stream.ts";
+import { MSG_NOSIGNAL, SendRing } from "./send_ring.ts";
 import type { Clock } from "../time/clock.ts";
 import { messageOf } from "../errors.ts";
-import { connectionFault, toBindError, toConnectError } from "../runtime/common.ts";
+import { toBindError, toConnectError } from "../runtime/common.ts";
 import type {
   ConnectOptions,
   Libc,
   Listener,
   ListenOptions,
   Stream,
-  StreamHandlers,
   TcpConnector,
   TcpTransport,
 } from "../runtime/mod.ts";
-
-/** Bytes taken from one connection in one turn; the rest waits for the next. */
-export const RECEIVE_BYTES_MAX = 65_536;
-
-/** Shorter views of the received bytes are made once. */
-const KEPT_VIEWS_MAX = 4_096;
 
 /** Connections accepted by one listener in one turn. */
 export const ACCEPTS_MAX = 64;
@@ -73,10 +62,6 @@ const TCP_INFO = 11;
 const TCP_ESTABLISHED = 1;
 const TCP_CLOSE = 7;
 const TCP_CLOSE_WAIT = 8;
-const SHUT_WR = 1;
-const MSG_NOSIGNAL = 0x4000;
-
-const STREAM_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 /** Errors of `accept` that say something about one connection, not about accepting. */
 const PEER_GONE_CODES: readonly number[] = [EINTR, 71, 92, 93, 94, 95, 100, 101, 103, 104, 113];
@@ -89,14 +74,6 @@ const FAULT_CODES: Readonly<Record<number, string>> = {
   105: "No buffer space",
 };
 
-/** Reasons for which a connection may be lost. */
-const LOSS_CODES: Readonly<Record<number, string>> = {
-  32: "EPIPE",
-  104: "ECONNRESET",
-  110: "ETIMEDOUT",
-  113: "EHOSTUNREACH",
-};
-
 /** Reasons for which a connection may not be made. */
 const CONNECT_CODES: Readonly<Record<number, string>> = {
   ...LOSS_CODES,
@@ -104,42 +81,40 @@ const CONNECT_CODES: Readonly<Record<number, string>> = {
   111: "ECONNREFUSED",
 };
 
-/** What a stream remembers of the kernel's news and its owner's wishes. */
-const PAUSED = 1;
-const READABLE = 2;
-const QUEUED = 4;
-const HUNG_UP = 8;
-const ENDED = 16;
-const FIN_SENT = 32;
-
-/** What the kernel would not take yet. */
-interface Kept {
-  readonly bytes: Uint8Array;
-  from: number;
-  readonly end: number;
-}
-
 /**
  * Connections of a {@linkcode BatchLoop}, as a transport for `TcpServer`. All of them share one
  * receive buffer; output is kept only when the kernel will not take it. Hosts are IPv4 addresses or
  * `localhost`. Serves only while the loop's `turn` is called: on a thread that is blocked in it, the
  * server's clock must be a `LoopClock`.
  */
-export class BatchTcp implements TcpTransport, TcpConnector {
+export class BatchTcp implements TcpTransport, TcpConnector, StreamHost {
   readonly loop: BatchLoop;
   readonly libc: Libc;
   /** Where received bytes lie. */
   readonly received = fixedBytes(RECEIVE_BYTES_MAX);
+  readonly views = new ByteViews(this.received);
   readonly #scratch = new Uint8Array(256);
   readonly #scratchBytes = new Uint8Array(4);
-  /** Of the start of `received`, by length: most of what comes is as long as something before. */
-  readonly #views: Uint8Array[] = [];
+  /** Undefined: each send is a call of its own. */
+  readonly ring: SendRing | undefined;
+  /** Why it is so. */
+  readonly ringFault: string | undefined;
+  readonly #leaveLoop: (() => void) | undefined;
   #lastHost = 0;
   #lastHostname = formatIpv4(0);
 
-  constructor(loop: BatchLoop) {
+  /** @param wantsRing What is sent in one turn leaves by one call, where the system has io_uring. */
+  constructor(loop: BatchLoop, wantsRing = true) {
     this.loop = loop;
     this.libc = loop.libc;
+    try {
+      if (!wantsRing) throw new Error("it is not wanted");
+      const ring = new SendRing(this.libc);
+      this.ring = ring;
+      this.#leaveLoop = loop.onEnding(() => ring.flush());
+    } catch (error) {
+      this.ringFault = messageOf(error);
+    }
   }
 
   /** @throws {BindError} naming host:port. */
@@ -154,13 +129,9 @@ export class BatchTcp implements TcpTransport, TcpConnector {
 
   /** Frees what is shared; listeners and connections must be closed before. */
   close(): void {
+    this.#leaveLoop?.();
+    this.ring?.close();
     releaseBytes(this.received);
-  }
-
-  /** What was received last. */
-  receivedBytes(count: number): Uint8Array {
-    if (count >= KEPT_VIEWS_MAX) return this.received.subarray(0, count);
-    return this.#views[count] ??= this.received.subarray(0, count);
   }
 
   /** The address in a name. Its host shares one text with the one made before, if it is the same. */
@@ -207,168 +178,6 @@ export class BatchTcp implements TcpTransport, TcpConnector {
   #lengthOf(bytes: number): Uint8Array {
     new DataView(this.#scratchBytes.buffer).setUint32(0, bytes, true);
     return this.#scratchBytes;
-  }
-}
-
-/** One connection. */
-class BatchStream implements Stream, LoopSocket {
-  readonly remote: Address;
-  readonly local: Address;
-  readonly #tcp: BatchTcp;
-  #handlers: StreamHandlers | undefined;
-  #fd: number;
-  #slot = -1;
-  #kept: Kept | undefined;
-  #flags = 0;
-
-  constructor(tcp: BatchTcp, fd: number, remote: Address, local: Address) {
-    this.#tcp = tcp;
-    this.#fd = fd;
-    this.remote = remote;
-    this.local = local;
-  }
-
-  get copyBelowBytes(): number {
-    return 0;
-  }
-
-  get canStartAgain(): boolean {
-    return true;
-  }
-
-  start(handlers: StreamHandlers): void {
-    this.#handlers = handlers;
-    if (this.#slot >= 0) return;
-    try {
-      this.#slot = this.#tcp.loop.watch(this.#fd, this, STREAM_EVENTS);
-    } catch (error) {
-      this.defer(() => this.#lose(messageOf(error)));
-    }
-  }
-
-  defer(action: () => void): void {
-    this.#tcp.loop.defer(action);
-  }
-
-  write(chunk: Uint8Array, length = chunk.length): boolean {
-    if (this.#fd < 0) return true;
-    const sent = this.#tcp.libc.send(this.#fd, chunk, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent === length) return true;
-    // A connection that is broken says so by an event.
-    this.#kept = { bytes: chunk, from: Math.max(0, sent), end: length };
-    return false;
-  }
-
-  pause(): void {
-    this.#flags |= PAUSED;
-  }
-
-  resume(): void {
-    this.#flags &= ~PAUSED;
-    if ((this.#flags & READABLE) !== 0) this.#queue();
-  }
-
-  end(): void {
-    if (this.#fd < 0) return;
-    this.#flags |= FIN_SENT;
-    this.#tcp.libc.shutdown(this.#fd, SHUT_WR);
-  }
-
-  close(): void {
-    if (this.#fd < 0) return;
-    if (this.#slot >= 0) this.#tcp.loop.forget(this.#slot);
-    this.#tcp.libc.close(this.#fd);
-    this.#fd = -1;
-    this.#kept = undefined;
-  }
-
-  /** Called by the loop. */
-  onReady(events: number): number {
-    if (events === 0) this.#flags &= ~QUEUED;
-    if (this.#fd < 0) return 0;
-    try {
-      return this.#serve(events);
-    } catch (error) {
-      this.#lose(connectionFault(error));
-      return 1;
-    }
-  }
-
-  #serve(events: number): number {
-    let handled = 0;
-    if ((events & EPOLLOUT) !== 0 && this.#kept !== undefined) handled += this.#drain();
-    if ((events & ~EPOLLOUT) !== 0) this.#flags |= READABLE;
-    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) this.#flags |= HUNG_UP;
-    if (this.#fd < 0 || (this.#flags & READABLE) === 0) return handled;
-    if ((this.#flags & ENDED) !== 0) return handled + this.#afterEnd();
-    if ((this.#flags & PAUSED) !== 0) {
-      // Its output can leave no more, so its owner would wait for ever to resume it.
-      const broken = (this.#flags & HUNG_UP) !== 0 && this.#tcp.isDead(this.#fd);
-      return broken ? this.#lose(this.#lossReason()) : handled;
-    }
-    // One that waits for its next share has had the present one.
-    return (this.#flags & QUEUED) !== 0 ? handled : handled + this.#receive();
-  }
-
-  #receive(): number {
-    const { libc, received } = this.#tcp;
-    const count = libc.receiveInto(this.#fd, received, MSG_DONTWAIT);
-    if (count > RECEIVE_BYTES_MAX) return this.#lose(`${count} bytes in one receive`);
-    if (count > 0) {
-      // Less than asked for was all there is, unless the end comes behind it.
-      if (count === RECEIVE_BYTES_MAX || (this.#flags & HUNG_UP) !== 0) this.#queue();
-      else this.#flags &= ~READABLE;
-      const handlers = this.#handlers;
-      const chunk = this.#tcp.receivedBytes(count);
-      handlers?.onData(chunk);
-      if (this.#handlers !== handlers && this.#fd >= 0) this.#handlers?.onData(chunk);
-      return 1;
-    }
-    if (count === 0) {
-      this.#flags |= ENDED;
-      this.#handlers?.onEnd();
-      return 1;
-    }
-    if (this.#tcp.isDead(this.#fd)) return this.#lose(this.#lossReason());
-    this.#flags &= ~READABLE;
-    return 0;
-  }
-
-  /** The peer has ended its side; it may still break the connection. */
-  #afterEnd(): number {
-    this.#flags &= ~READABLE;
-    const over = (this.#flags & FIN_SENT) !== 0;
-    return !over && this.#tcp.isDead(this.#fd) ? this.#lose(this.#lossReason()) : 0;
-  }
-
-  #drain(): number {
-    const kept = this.#kept;
-    if (kept === undefined) return 0;
-    const rest = kept.bytes.subarray(kept.from, kept.end);
-    const sent = this.#tcp.libc.send(this.#fd, rest, rest.length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    kept.from += Math.max(0, sent);
-    if (kept.from < kept.end) return sent > 0 ? 1 : 0;
-    this.#kept = undefined;
-    this.#handlers?.onDrain();
-    return 1;
-  }
-
-  #queue(): void {
-    if ((this.#flags & (QUEUED | PAUSED)) !== 0 || this.#fd < 0) return;
-    this.#flags |= QUEUED;
-    this.#tcp.loop.again(this);
-  }
-
-  #lossReason(): string {
-    const code = LOSS_CODES[this.#tcp.libc.errno()] ?? "ECONNRESET";
-    return connectionFault({ code });
-  }
-
-  #lose(reason: string): number {
-    if (this.#fd < 0) return 0;
-    this.close();
-    this.#handlers?.onClose(reason);
-    return 1;
   }
 }
 

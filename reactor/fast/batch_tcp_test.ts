@@ -3,13 +3,14 @@ import process from "node:process";
 import { test } from "node:test";
 import { until } from "../../tests/support/until.ts";
 import { BatchLoop, EPOLLIN, WakeUp } from "./batch_loop.ts";
-import { BatchTcp, batchTcpFault, RECEIVE_BYTES_MAX } from "./batch_tcp.ts";
+import { RECEIVE_BYTES_MAX } from "./batch_stream.ts";
+import { BatchTcp, batchTcpFault } from "./batch_tcp.ts";
 import { setRepeating } from "../time/clock.ts";
 import { encodeFrame } from "../frame.ts";
 import { HIGH_WATER_BYTES } from "../tcp/framed_link.ts";
 import { silentLogger } from "../log.ts";
 import { MessageRouter } from "../message_router.ts";
-import type { TcpTransport } from "../runtime/mod.ts";
+import type { Stream, TcpTransport } from "../runtime/mod.ts";
 import { systemClock } from "../time/system_clock.ts";
 import {
   echoRouter,
@@ -25,9 +26,9 @@ const nowMs = (): number => systemClock.nowMs();
 const fault = batchTcpFault(systemClock);
 
 /** A transport whose loop gets a turn each millisecond, so that it can be tested on one thread. */
-function openPumped(): { transport: TcpTransport; end(): void } {
+function openPumped(wantsRing?: boolean): { transport: TcpTransport; end(): void } {
   const loop = new BatchLoop(nowMs);
-  const transport = new BatchTcp(loop);
+  const transport = new BatchTcp(loop, wantsRing);
   const pump = setRepeating(systemClock, 1, () => void loop.turn(0));
   return {
     transport,
@@ -39,7 +40,8 @@ function openPumped(): { transport: TcpTransport; end(): void } {
   };
 }
 
-const pumped = { name: "BatchTcp", open: openPumped };
+const pumped = { name: "BatchTcp", open: () => openPumped() };
+const alone = { name: "BatchTcp without io_uring", open: () => openPumped(false) };
 
 /** A server on a loop that has a turn only when the test gives it one. */
 async function withManualLoop(
@@ -84,16 +86,18 @@ test("batchTcpFault() finds nothing wrong with Linux", (t) => {
 });
 
 if (fault === undefined) {
-  testTcpServer(pumped);
+  for (const { name, open } of [pumped, alone]) {
+    testTcpServer({ name, open });
 
-  testStream("BatchTcp: an accepted", async (body) => {
-    const { transport, end } = openPumped();
-    try {
-      await withAcceptedPair(transport, body);
-    } finally {
-      end();
-    }
-  });
+    testStream(`${name}: an accepted`, async (body) => {
+      const { transport, end } = open();
+      try {
+        await withAcceptedPair(transport, body);
+      } finally {
+        end();
+      }
+    });
+  }
 
   test("BatchLoop tells a new socket nothing of the one whose slot it has", () => {
     const loop = new BatchLoop(nowMs);
@@ -229,6 +233,36 @@ if (fault === undefined) {
       await until(() => server.connectionCount === 8, { what: "those that are broken to be gone" });
       await Promise.all(sends.slice(4));
     }));
+
+  for (const more of [0, 1]) {
+    const rest = more === 0
+      ? "what the ring could not send"
+      : "that, and what was written behind it";
+    test(`a stream that ends sends ${rest} before its end`, () =>
+      withManualLoop(new MessageRouter(), async (server, loop, connect) => {
+        const peer = await connect();
+        await until(() => (loop.turn(0), server.connectionCount === 1), { what: "the connection" });
+        const [connection] = [...server.connections()];
+        peer.pause();
+        // Each send is one of the ring, until the kernel takes no more of one.
+        let frames = 0;
+        const send = (): void => {
+          frames++;
+          assert.ok(connection.send(1, new Uint8Array(7_000).fill(frames)));
+          loop.turn(0);
+        };
+        const { stream } = (connection as unknown as { link: { stream: Stream } }).link;
+        while ((stream.settle?.() ?? 0) === 0) send();
+        assert.equal(connection.pendingBytes, 0, "its buffer is free");
+        for (let count = 0; count < more; count++) send();
+        connection.close();
+        peer.resume();
+        await until(() => (loop.turn(0), peer.frames.length === frames), { what: "all frames" });
+        for (const [index, { body }] of peer.frames.entries()) {
+          assert.ok(body.length === 7_000 && body.every((byte) => byte === (index + 1) % 256));
+        }
+      }));
+  }
 
   test("BatchTcp takes IPv4 addresses and localhost, no names", () => {
     const { transport, end } = openPumped();

@@ -10,9 +10,14 @@ import type { BunGlobal, BunSocket, BunSocketHandlers, BunUdpSocket } from "./bu
 import {
   connectionFault,
   LOCK_MODE,
+  MAP_POPULATE,
+  MAP_SHARED,
+  mapProtection,
   openFilesMaxBy,
   plainAddress,
   requireFileBytes,
+  RING_ENTER_CALL,
+  RING_SETUP_CALL,
   toBindError,
   toConnectError,
   WarmWorkers,
@@ -24,6 +29,7 @@ import type {
   Libc,
   Listener,
   ListenOptions,
+  Mapping,
   Runtime,
   Stream,
   StreamHandlers,
@@ -328,6 +334,16 @@ const LIBC_SYMBOLS = {
   __errno_location: { args: [], returns: "ptr" },
 } as const;
 
+/** The same function of the C library as another one has it, with other arguments. */
+const RING_SETUP_SYMBOLS = {
+  syscall: { args: ["i32", "u32", "ptr"], returns: "i32" },
+  mmap: { args: ["ptr", "usize", "i32", "i32", "i32", "usize"], returns: "ptr" },
+  munmap: { args: ["ptr", "usize"], returns: "i32" },
+} as const;
+const RING_ENTER_SYMBOLS = {
+  syscall: { args: ["i32", "i32", "u32", "u32", "u32", "usize", "usize"], returns: "i32" },
+} as const;
+
 let libc: Libc | undefined;
 
 /** Opened once in each thread. */
@@ -337,6 +353,8 @@ function openLibc(): Libc {
 
 function loadLibc(): Libc {
   const { ffi, symbols } = loadBySymbols(LIBC_SYMBOLS);
+  const { symbols: setup } = loadBySymbols(RING_SETUP_SYMBOLS);
+  const { symbols: enter } = loadBySymbols(RING_ENTER_SYMBOLS);
   // An empty array has no address; nothing is read from it, but C wants some pointer.
   const one = new Uint8Array(1);
   return {
@@ -362,6 +380,19 @@ function loadLibc(): Libc {
     receive: (fd, head, flags) => symbols.recvmsg(fd, head, flags),
     sendMessage: (fd, head, flags) => symbols.sendmsg(fd, head, flags),
     dup: (fd) => symbols.dup(fd),
+    ringSetup: (entries, params) => setup.syscall(RING_SETUP_CALL, entries, params),
+    ringEnter: (ring, submitCount, waitCount, flags) =>
+      enter.syscall(RING_ENTER_CALL, ring, submitCount, waitCount, flags, 0, 0),
+    ringMap(ring, bytes, offset): Mapping | undefined {
+      const kind = MAP_SHARED | MAP_POPULATE;
+      const address = setup.mmap(null, bytes, mapProtection(true), kind, ring, offset);
+      // The last address, which says that it failed, is no exact number.
+      if (!(address > 0 && address <= Number.MAX_SAFE_INTEGER)) return undefined;
+      return {
+        memory: ffi.toArrayBuffer(address, 0, bytes),
+        unmap: () => void setup.munmap(address, bytes),
+      };
+    },
     getpid: () => symbols.getpid(),
     geteuid: () => symbols.geteuid(),
     send: (fd, bytes, length, flags) =>

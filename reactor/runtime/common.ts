@@ -109,6 +109,13 @@ export const LOCK_MODE = 0o600;
 /** Of mmap: who maps the file too sees what is written. The same on every processor of Linux. */
 export const MAP_SHARED = 1;
 
+/** Of mmap: all of it is there at once. */
+export const MAP_POPULATE = 0x8000;
+
+/** Numbers of the calls of io_uring, which the C library has no functions for; alike on all processors. */
+export const RING_SETUP_CALL = 425;
+export const RING_ENTER_CALL = 426;
+
 /** Of mmap: the memory is read, and written where that is wanted. */
 export function mapProtection(isWritable: boolean): number {
   return isWritable ? 3 : 1;

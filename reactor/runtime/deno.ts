@@ -9,21 +9,27 @@ import {
   firstOf,
   libcNames,
   LOCK_MODE,
+  MAP_POPULATE,
+  MAP_SHARED,
+  mapProtection,
   openFilesMaxBy,
   plainAddress,
   requireFileBytes,
+  RING_ENTER_CALL,
+  RING_SETUP_CALL,
   toBindError,
   toConnectError,
   WarmWorkers,
   writeAll,
 } from "./common.ts";
-import { requireFfi } from "./deno_maps.ts";
+import { MAP_FAILED, requireFfi } from "./deno_maps.ts";
 import type {
   ConnectOptions,
   FileLock,
   Libc,
   Listener,
   ListenOptions,
+  Mapping,
   Runtime,
   Stream,
   StreamHandlers,
@@ -358,6 +364,17 @@ const LIBC_SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
+const RING_SYMBOLS = {
+  ring_setup: { name: "syscall", parameters: ["i32", "u32", "buffer"], result: "i32" },
+  ring_enter: {
+    name: "syscall",
+    parameters: ["i32", "i32", "u32", "u32", "u32", "usize", "usize"],
+    result: "i32",
+  },
+  mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "usize"], result: "pointer" },
+  munmap: { parameters: ["pointer", "usize"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
 let libc: Libc | undefined;
 
 /** Lengths below this are made once. */
@@ -410,6 +427,7 @@ function loadLibc(): Libc {
     receive: (fd, head, flags) => symbols.recvmsg(fd, head as BufferSource, flags),
     sendMessage: (fd, head, flags) => symbols.sendmsg(fd, head as BufferSource, flags),
     dup: (fd) => symbols.dup(fd),
+    ...ringCalls(names),
     getpid: () => symbols.getpid(),
     geteuid: () => symbols.geteuid(),
     send: (fd, bytes, length, flags) =>
@@ -435,6 +453,26 @@ function loadLibc(): Libc {
     },
     addressOf: (bytes) =>
       BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes as BufferSource))),
+  };
+}
+
+function ringCalls(names: readonly string[]): Pick<Libc, "ringSetup" | "ringEnter" | "ringMap"> {
+  const { symbols } = firstOf(names, (name) => Deno.dlopen(name, RING_SYMBOLS));
+  return {
+    ringSetup: (entries, params) =>
+      symbols.ring_setup(RING_SETUP_CALL, entries, params as BufferSource),
+    ringEnter: (ring, submitCount, waitCount, flags) =>
+      symbols.ring_enter(RING_ENTER_CALL, ring, submitCount, waitCount, flags, 0n, 0n),
+    ringMap(ring, bytes, offset): Mapping | undefined {
+      const kind = MAP_SHARED | MAP_POPULATE;
+      const length = BigInt(bytes);
+      const place = symbols.mmap(null, length, mapProtection(true), kind, ring, BigInt(offset));
+      if (place === null || Deno.UnsafePointer.value(place) === MAP_FAILED) return undefined;
+      return {
+        memory: new Deno.UnsafePointerView(place).getArrayBuffer(bytes),
+        unmap: () => void symbols.munmap(place, length),
+      };
+    },
   };
 }
 

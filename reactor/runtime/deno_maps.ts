@@ -73,7 +73,7 @@ const FILE_MAP_SYMBOLS = {
 const NO_PATH = new Uint8Array(1);
 
 /** What mmap gives when it failed. */
-const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+export const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 /** See {@linkcode FileMaps}. @throws {Error} whose message says why there are none. */
 export function loadDenoFileMaps(): FileMaps {

@@ -1,6 +1,7 @@
 // Core. What the rest of the project sees of the runtime it runs on.
 
 import type { Address } from "../address.ts";
+import type { ByteViews } from "../byte_views.ts";
 
 /** Signals a service listens to. */
 export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP";
@@ -51,13 +52,20 @@ export interface Stream {
    * bytes as well.
    */
   readonly canStartAgain?: boolean;
+  /** Of the buffer at whose start all that it gives lies; who is given it may write over it. */
+  readonly views?: ByteViews | undefined;
   /** Up to this many bytes of a received chunk are copied sooner than a view of them is made. */
   readonly copyBelowBytes: number;
   /**
-   * Sends the first `length` bytes, by default all. True: all are with the kernel and the buffer is free. False: the
+   * Sends the first `length` bytes, by default all. True: all are on their way and the buffer is free. False: the
    * stream keeps the buffer until `onDrain`, and no other write may be made until then.
    */
   write(chunk: Uint8Array, length?: number): boolean;
+  /**
+   * Bytes that the kernel has not taken though `write` said that the buffer is free; `onDrain` tells when
+   * it has. Absent: there are none.
+   */
+  settle?(): number;
   /** Stops reading, so that the peer is slowed down by the kernel's own flow control. */
   pause(): void;
   resume(): void;
@@ -89,6 +97,8 @@ export interface Listener {
 
 /** What a TCP server takes its connections from. */
 export interface TcpTransport {
+  /** Those of its streams, where all of them have the same. */
+  readonly views?: ByteViews | undefined;
   /** @throws {BindError} naming host:port. */
   listenTcp(options: ListenOptions): Listener;
 }
@@ -181,6 +191,12 @@ export interface Libc {
   ): number;
   /** `sendmsg`: the lengths are in memory, as with `receive`. */
   sendMessage(fd: number, head: Uint8Array, flags: number): number;
+  /** `io_uring_setup`: the structure takes 120 bytes. */
+  ringSetup(entries: number, params: Uint8Array): number;
+  /** `io_uring_enter`. */
+  ringEnter(ring: number, submitCount: number, waitCount: number, flags: number): number;
+  /** Memory of a ring; undefined: it cannot be had. */
+  ringMap(ring: number, bytes: number, offset: number): Mapping | undefined;
   /** Another number for the same socket or file. */
   dup(fd: number): number;
   getpid(): number;
@@ -192,9 +208,9 @@ export interface Libc {
   addressOf(bytes: Uint8Array): bigint;
 }
 
-/** A file in memory, shared with whoever maps it too. */
+/** A file in memory, shared with whoever maps it too: other processes, or the kernel. */
 export interface Mapping {
-  /** All of the file. */
+  /** All of what was mapped. */
   readonly memory: ArrayBuffer;
   /** Gives it back: whoever touches the memory after that ends the process. */
   unmap(): void;

@@ -89,7 +89,11 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     this.stream = stream;
     this.#settings = settings;
     this.#owner = owner;
-    this.#decoder = new FrameDecoder(stream.copyBelowBytes, settings.bodyBytesMaxOf);
+    this.#decoder = new FrameDecoder(
+      stream.copyBelowBytes,
+      settings.bodyBytesMaxOf,
+      stream.views,
+    );
     this.output = new OutputBuffer(settings.outputBytesMax, settings.pool);
     this.#lastDataMs = settings.clock.nowMs();
     stream.start(this);
@@ -186,7 +190,7 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     if (this.#state !== "open") return;
     this.#state = "finishing";
     this.#decoder.reset();
-    if (this.output.pendingBytes === 0 && !awaitPeerEnd) return this.destroy();
+    if (this.#isSent && !awaitPeerEnd) return this.destroy();
     this.#linger = this.#settings.clock.setTimer(CLOSE_FLUSH_MS, () => this.destroy());
     // A paused stream would not show the peer's end.
     this.#endHold();
@@ -265,7 +269,7 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     if (this.#state === "open") {
       this.#owner.onLost("peer closed");
       this.finish();
-    } else if (this.output.pendingBytes === 0) {
+    } else if (this.#isSent) {
       this.destroy();
     }
   }
@@ -276,6 +280,11 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     const wasOpen = this.#state === "open";
     if (wasOpen) this.#owner.onLost(reason);
     this.destroy();
+  }
+
+  /** True when the kernel has all that was sent. */
+  get #isSent(): boolean {
+    return this.output.pendingBytes === 0 && (this.stream.settle?.() ?? 0) === 0;
   }
 
   #scheduleFlush(): void {

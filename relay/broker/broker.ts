@@ -19,12 +19,14 @@ import type {
   ReplyOrder,
   RequestName,
   RequestOrder,
+  TaskOrder,
   WorkerPort,
 } from "./broker_ports.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { RelayEvents } from "../relay_events.ts";
 import { Ledger, type MessageRefusal } from "./ledger.ts";
 import { LinkedList } from "./linked_list.ts";
+import { TaskTable } from "./task_table.ts";
 import { type WorkerChoice, WorkOutcome } from "./worker_choice.ts";
 import { canAllTake, hasOwnWorker, workerOfKey } from "./worker_turns.ts";
 
@@ -37,6 +39,8 @@ const NO_MODULES: ReadonlySet<WorkedModule> = new Set();
 const UNSEEN: ReadonlySet<RelayStatus> = new Set([RelayStatus.NoWorker, RelayStatus.Stopping]);
 
 const SLOW_REASON = "slow reader: output limit reached";
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /** What is remembered of a request whose time was over while a worker had it. */
 interface LateRequest extends RequestName {
@@ -71,12 +75,18 @@ export class Broker {
   readonly #modules = new ModuleTable<WorkedModule>();
   readonly #clients = new Map<number, BrokerClient>();
   readonly #workers = new Set<BrokerWorker>();
-  readonly #tasks = new Map<number, BrokerRequest>();
+  readonly #tasks = new TaskTable();
   readonly #late = new Map<number, LateRequest>();
   readonly #deadlines: Deadlines<BrokerRequest>;
   readonly #free: BrokerRequest[] = [];
-  #lastTask = 0;
   #lastSid = 0;
+  /** Of all requests and answers, one after the other: they need no object of their own. */
+  readonly #order: Mutable<TaskOrder> = {
+    ...{ task: 0, modId: 0, cmdId: 0, sid: 0, cpid: 0, ttlMs: 0, key: undefined, data: NO_DATA },
+  };
+  readonly #answerOrder: Mutable<ReplyOrder> = {
+    ...{ cpid: 0, number: 0, status: RelayStatus.Ok, late: false, data: NO_DATA },
+  };
   #waitingBytes = 0;
   /** Of the workers, and of the clients, those that are other relays. */
   #relayWorkerCount = 0;
@@ -232,7 +242,12 @@ export class Broker {
     const { client, cpid, number } = request;
     if (this.#free.length < FREE_REQUESTS_MAX) this.#free.push(request);
     if (client.gone) return this.replies.refuse("no_client");
-    this.#deliver(client, { cpid, number, status, late: false, data });
+    const answer = this.#answerOrder;
+    answer.cpid = cpid;
+    answer.number = number;
+    answer.status = status;
+    answer.data = data;
+    this.#deliver(client, answer);
   }
 
   /**
@@ -368,30 +383,46 @@ export class Broker {
 
   /** Gives a request to the next worker that takes it; false: none does. */
   #handOver(request: BrokerRequest, data: Uint8Array, nowMs: number): boolean {
-    const { module, client: { sid }, cpid, key } = request;
+    const { module, key } = request;
     const text = key === undefined ? undefined : readPickKey(key);
-    const { modId, cmdId } = module;
-    const ttlMs = Math.max(1, Math.round(request.dueMs - nowMs));
     for (;;) {
       const worker = text === undefined
         ? this.#nextWorker(module, nowMs)
         : workerOfKey(this.#wellWorkers(module), text);
       if (worker === undefined) return false;
-      const task = this.#newTask();
+      const task = this.#tasks.next();
       worker.credit--;
-      if (worker.port.takeTask({ task, modId, cmdId, sid, cpid, ttlMs, key, data })) {
+      if (worker.port.takeTask(this.#orderOf(request, task, data, nowMs))) {
         this.requests.deliver();
         this.#unqueue(request);
         request.task = task;
         request.sinceMs = nowMs;
         request.worker = worker;
         worker.tasks.put(request.queued);
-        this.#tasks.set(task, request);
+        this.#tasks.add(request);
         return true;
       }
       worker.port.cut(SLOW_REASON);
       this.removeWorker(worker);
     }
+  }
+
+  #orderOf(
+    { module, client, cpid, key, dueMs }: BrokerRequest,
+    task: number,
+    data: Uint8Array,
+    nowMs: number,
+  ): TaskOrder {
+    const order = this.#order;
+    order.task = task;
+    order.modId = module.modId;
+    order.cmdId = module.cmdId;
+    order.sid = client.sid;
+    order.cpid = cpid;
+    order.ttlMs = Math.max(1, Math.round(dueMs - nowMs));
+    order.key = key;
+    order.data = data;
+    return order;
   }
 
   /**
@@ -430,14 +461,6 @@ export class Broker {
     choice.report(module, worker, outcome, nowMs - sinceMs, nowMs);
   }
 
-  /** Numbers come round after 2^32; one that is in use is passed over. */
-  #newTask(): number {
-    do {
-      this.#lastTask = (this.#lastTask + 1) >>> 0;
-    } while (this.#lastTask === 0 || this.#tasks.has(this.#lastTask));
-    return this.#lastTask;
-  }
-
   /** Nobody can take a request now: it waits, where there is room and somebody may come. */
   #wait(request: BrokerRequest, order: RequestOrder): void {
     const { client, module } = request;
@@ -463,7 +486,7 @@ export class Broker {
   /** It has an answer, or will have none. */
   #forget(request: BrokerRequest): void {
     if (request.worker === undefined) this.#unqueue(request);
-    else this.#tasks.delete(request.task);
+    else this.#tasks.remove(request.task);
     request.queued.remove();
     request.owned.remove();
     request.deadline.remove();

@@ -12,7 +12,7 @@ export interface RequestName {
   readonly number: number;
 }
 
-/** A request as a client sends it. `data` is not kept beyond the call. */
+/** A request as a client sends it. Neither it nor `data` is kept beyond the call. */
 export interface RequestOrder extends RequestName, ModuleKey {
   /** Requests of one key go to one worker where that can be. */
   readonly key?: Uint8Array | undefined;
@@ -21,7 +21,7 @@ export interface RequestOrder extends RequestName, ModuleKey {
   readonly data: Uint8Array;
 }
 
-/** An answer as a client gets it. `data` is not kept beyond the call. */
+/** An answer as a client gets it. Neither it nor `data` is kept beyond the call. */
 export interface ReplyOrder extends RequestName {
   readonly status: RelayStatus;
   /** It comes after the time of its request. */
@@ -45,7 +45,7 @@ export interface ClientPort {
   cut(reason: string): void;
 }
 
-/** A request as a worker gets it. `data` is not kept beyond the call. */
+/** A request as a worker gets it. Neither it nor `data` is kept beyond the call. */
 export interface TaskOrder extends ModuleKey {
   readonly task: number;
   readonly sid: number;
