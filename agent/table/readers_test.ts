@@ -17,6 +17,9 @@ const MODULES = 200;
 const READ_MS = 6000;
 const KILLS = 3;
 
+/** How often it is read again until there was enough to see. */
+const MORE_READS_MAX = 20;
+
 interface Counts {
   picks: number;
   torn: number;
@@ -96,10 +99,18 @@ test("nothing is torn, also when the writer is killed and started again", {
         await writer.kill();
         writer = await new Writer(path).ready();
       }
-      const { picks, torn, asked, probes, maps } = await counts;
+      const first = await counts;
+      assert.ok(first.maps >= 3, "each thread has mapped the table");
+      const sum = { ...first };
+      const isEnough = (): boolean => sum.picks - sum.asked > 1000 && sum.probes > 0;
+      // A slow machine spends the time above on starts of writers: the last of them goes on changing.
+      for (let more = 0; more < MORE_READS_MAX && !isEnough(); more++) {
+        const next = await readBy(built.path, path).counts;
+        for (const name of Object.keys(sum) as (keyof Counts)[]) sum[name] += next[name];
+      }
+      const { picks, torn, asked, probes } = sum;
       assert.equal(torn, 0, `${torn} of ${picks} entries`);
       assert.ok(picks - asked > 1000, `${picks} picks, ${asked} of them asked for`);
-      assert.ok(maps >= 3, "each thread has mapped the table");
       assert.ok(probes > 0, "nodes were out at times");
     } finally {
       await writer.kill();

@@ -109,6 +109,11 @@ export class ClientDriver {
     return this.#features;
   }
 
+  /** Its process; undefined: it did not start. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   /** What it wrote to standard error. */
   get errors(): string {
     return this.#errors;
