@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { DatabaseSync } from "node:sqlite";
 import { openStore } from "../sql/mod.ts";
 import { agentFlags, nodeOf, withStoredNode } from "./support/fleet.ts";
+import { freePort } from "./support/free_port.ts";
 import type { TestProcess } from "./support/processes.ts";
 import { until } from "./support/until.ts";
 import { WireCaller } from "./support/wire_client.ts";
@@ -21,8 +22,8 @@ test("a dns serves the routes of its last run while the database is away, and sa
         ...[`--reactor-port=${port}`, `--store=${url}`, `--dns-cache-dir=${cache}`],
         ...["--dns-poll-interval=0.1", "--metrics-port=0"],
       ]);
-    const first = await startDns(0);
-    const port = first.port();
+    const port = await freePort();
+    const first = await startDns(port);
     await until(() => /Routes loaded/.test(first.stderr), { what: "the routes" });
     await store.editRoutes([{ op: "add", modId: 1, cmdId: 1, ...nodeOf(2) }]);
     const served = async (name: string): Promise<number> => {

@@ -8,6 +8,7 @@ import { batchUdpFault } from "../reactor/fast/batch_udp.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { agentFlags, nodeOf, withStoredNode } from "./support/fleet.ts";
+import { freePort } from "./support/free_port.ts";
 import { SteadyLoad } from "./support/load.ts";
 import type { TestProcess } from "./support/processes.ts";
 import { until } from "./support/until.ts";
@@ -29,8 +30,10 @@ test(
             ? [`--dns-cache-dir=${join(processes.directory, `dns ${port}`)}`]
             : []),
         ]);
-      const dns = await Promise.all([start("dns", 0), start("dns", 0)]);
-      const reporters = await Promise.all([start("reporter", 0), start("reporter", 0)]);
+      // Those that the system gives may be those of a connection when they are to be listened on again.
+      const [one, two, three, four] = await Promise.all([1, 2, 3, 4].map(freePort));
+      const dns = await Promise.all([start("dns", one), start("dns", two)]);
+      const reporters = await Promise.all([start("reporter", three), start("reporter", four)]);
       const ports = (all: readonly TestProcess[]): number[] => all.map((one) => one.port());
       const flags = [
         ...agentFlags(processes, ports(dns), ports(reporters)),

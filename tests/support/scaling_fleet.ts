@@ -21,6 +21,13 @@ const AUDIT: AuditEntry = {
   address: "",
 };
 
+/**
+ * A call, and a question for a node, that takes longer has failed: it hangs. What is tried is that no
+ * node is stopped in use, which refuses or resets a call; a busy machine makes calls slow.
+ */
+const CALL_HUNG_MS = 60_000;
+const QUESTION_HUNG_MS = 5_000;
+
 /** What the webhook is told. */
 interface Order {
   readonly type: string;
@@ -184,7 +191,7 @@ class FleetLoad {
 /** Calls a node; why it failed. */
 function fetched(hostname: string, port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const request = get({ hostname, port, agent: false, timeout: 5000 }, (response) => {
+    const request = get({ hostname, port, agent: false, timeout: CALL_HUNG_MS }, (response) => {
       response.resume().on(
         "end",
         () => resolve(response.statusCode === 200 ? undefined : `${response.statusCode}`),
@@ -227,7 +234,7 @@ export function withScaledFleet(
       processes.start("discovery", flags),
     ]);
     const driver = new FleetDriver(processes, `127.0.0.1:${discoveryPort}`, modules);
-    const client = new LarsClient({ port: agent.port() });
+    const client = new LarsClient({ port: agent.port(), deadlineMs: QUESTION_HUNG_MS });
     const loads = modules.map(({ modId }) => new FleetLoad(client, modId));
     try {
       const hook = { title: "fleet", url: await driver.listen(), secret: FLEET_SECRET };
