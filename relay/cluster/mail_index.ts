@@ -161,8 +161,13 @@ export class MailIndex {
 
   /** Those of them that have one of these places. */
   *waitingAt({ list }: IndexedBox, places: ReadonlySet<number>): Generator<IndexedMail> {
+    let newest = 0;
+    for (const place of places) newest = Math.max(newest, place);
     for (const slot of this.#slotsOf(list)) {
-      if (places.has(this.#table.seqOf(slot))) yield this.#mailAt(slot);
+      const place = this.#table.seqOf(slot);
+      // Those that expire mostly are the oldest: what is behind them need not be looked at.
+      if (place > newest) return;
+      if (places.has(place)) yield this.#mailAt(slot);
     }
   }
 

@@ -83,6 +83,14 @@ function assertSame(index: MailIndex, plain: PlainIndex): void {
     assert.equal(box.waiting, waiting.length);
     assert.equal(box.waitingBytes, waiting.reduce((sum, { bytes }) => sum + bytes, 0));
     for (const { seq } of waiting) assert.ok(index.hasAt(box, seq));
+    // Some that wait, and some that do not: behind them, before them and in between.
+    for (const among of [(seq: number) => seq <= 3, (seq: number) => seq % 3 === 1]) {
+      const places = new Set(Array.from({ length: 30 }, (_, at) => at).filter(among));
+      assert.deepEqual(
+        [...index.waitingAt(box, places)].map(({ seq }) => seq),
+        waiting.map(({ seq }) => seq).filter((seq) => places.has(seq)),
+      );
+    }
     for (const id of IDS) {
       const key = mailKey({ sender: "sender", id });
       assert.equal(index.placeOf(box, key), plain.placeOf(name, key), `${name} ${key}`);
