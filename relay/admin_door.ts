@@ -145,7 +145,7 @@ export class AdminDoor<P extends RelayPeer> {
     if (client === undefined) {
       const whom = typeof name === "string"
         ? `called "${name.slice(0, 64)}"`
-        : `with sid ${Number(sid)}`;
+        : `with sid ${typeof sid === "number" ? sid : "that is no number"}`;
       return { error: `No client ${whom} is here: \`lars relay ls\` shows who is` };
     }
     const { kind, label } = client.port;

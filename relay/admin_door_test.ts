@@ -106,6 +106,12 @@ test("relay: questions that are none end the connection or are told what would b
       await until(() => bad.peer.ended || bad.peer.closed);
       bad.peer.destroy();
     }
+    // Whatever a runtime makes of it: no handler may fail.
+    const deep = await Asker.connect(relay);
+    await deep.say(`{"ask":"kick","sid":${"[".repeat(30_000)}${"]".repeat(30_000)}}`);
+    await until(() => deep.peer.ended || deep.peer.closed || deep.told.length > 0);
+    assert.equal(relay.stats().handler_errors, 0);
+    deep.peer.destroy();
     asker.peer.destroy();
   }));
 

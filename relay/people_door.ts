@@ -16,7 +16,7 @@ import {
 } from "../proto/codec.ts";
 import { MessageId, RELAY_MESSAGE_BYTES_MAX, RelayStatus } from "../proto/message_ids.ts";
 import { messageOf, ProtocolError } from "../reactor/errors.ts";
-import { encodeFrame } from "../reactor/frame.ts";
+import { encodeFrame, FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 import type { Mail, MailOutcome } from "../sql/mail/mail_store.ts";
@@ -33,6 +33,9 @@ export const HERE_MAX = 500;
 
 /** Time between two tries to open a mailbox. */
 const REOPEN_MS = 2_000;
+
+/** What a message has around id and data: two names of 64 characters, a time, a place, and lengths. */
+const ENVELOPE_BYTES = 160;
 
 /** Sender of a message whose client has no name. */
 const NOBODY = "-";
@@ -194,7 +197,7 @@ export class PeopleDoor<P extends RelayPeer> {
   #send(message: RelaySend, peer: P): void {
     const person = this.#personOf(peer, "RelaySend");
     const { number, to, group, stored, data } = message;
-    if (data.length > RELAY_MESSAGE_BYTES_MAX) return sent(peer, number, RelayStatus.TooLarge);
+    if (isTooLarge(message)) return sent(peer, number, RelayStatus.TooLarge);
     if (!isClientName(to)) return sent(peer, number, RelayStatus.BadName);
     if (group) return this.#publish(person, message, peer);
     if (stored) return this.#keep(person, message, peer);
@@ -234,7 +237,7 @@ export class PeopleDoor<P extends RelayPeer> {
     const end = (status: RelayStatus, receivers = 0): PassEnd => ({
       ...{ status, receivers, data: NO_DATA },
     });
-    if (data.length > RELAY_MESSAGE_BYTES_MAX) return end(RelayStatus.TooLarge);
+    if (isTooLarge({ id, data })) return end(RelayStatus.TooLarge);
     const message = { from, group: group ? to : "", seq: 0, id, sentAtMs, data };
     const body = encodeRelayMessage(message);
     if (group) {
@@ -346,6 +349,13 @@ const NO_MAILBOX = { epoch: 0, after: 0, missing: 0, recovered: false };
 
 function joined(peer: RelayPeer, sid: number, status: RelayStatus, mailbox = NO_MAILBOX): void {
   peer.send(MessageId.RelayJoined, encodeRelayJoined({ sid, status, ...mailbox }));
+}
+
+/** More than a frame carries to a receiver; the id is of any length where nothing is kept. */
+function isTooLarge({ id, data }: Pick<RelaySend, "id" | "data">): boolean {
+  // A UTF-16 unit takes at most three bytes.
+  return data.length > RELAY_MESSAGE_BYTES_MAX ||
+    data.length + 3 * id.length > FRAME_BODY_BYTES_MAX - ENVELOPE_BYTES;
 }
 
 function sent(peer: RelayPeer, number: number, status: RelayStatus, receivers = 0): void {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { RelayClient } from "../api/relay_client.ts";
 import type { RelayLetter, RelayPerson, RelayWelcome } from "../api/relay_options.ts";
+import { decodeRelaySent, encodeRelayJoin, encodeRelaySend } from "../proto/codec.ts";
 import { MessageId, RelayStatus } from "../proto/message_ids.ts";
 import { silentLogger } from "../reactor/log.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
@@ -17,6 +18,8 @@ import { FakeLog } from "./testing/fake_log.ts";
 import { type TestRelay, withRelay } from "./testing/test_relay.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+const NEW_CLIENT = { late: false, mail: false, epoch: 0, after: 0 };
 
 /** A client with a name that keeps what it gets. */
 class TestPerson {
@@ -95,6 +98,35 @@ test("relay: a client writes to another, and hears when it is not here", () =>
     });
     await assert.rejects(ann.client.send("two words", bytes("x")), RangeError);
     for (const person of [ann, bob]) await person.client.close();
+  }));
+
+test("relay: a message whose id leaves no room for it is refused, and its sender stays", () =>
+  withRelay({}, async (relay) => {
+    const bob = await new TestPerson(relay, "b".repeat(64)).here();
+    await bob.client.joinGroup("team");
+    const sender = await RawPeer.connect(relay.address);
+    await sender.send(MessageId.Hello);
+    const name = "s".repeat(64);
+    await sender.send(MessageId.RelayJoin, encodeRelayJoin({ ...NEW_CLIENT, name }));
+    const statusOf = async (id: string, data: number, group: boolean): Promise<number> => {
+      const before = sender.frames.length;
+      const to = group ? "team" : "b".repeat(64);
+      const message = { number: 1, to, group, stored: false, ttlS: 0, id };
+      const body = encodeRelaySend({ ...message, data: new Uint8Array(data) });
+      await sender.send(MessageId.RelaySend, body);
+      const isAnswer = ({ msgId }: { msgId: number }): boolean => msgId === MessageId.RelaySent;
+      await until(() => sender.frames.slice(before).some(isAnswer) || sender.ended);
+      const answer = sender.frames.slice(before).find(isAnswer);
+      assert.ok(answer !== undefined, "the connection ended");
+      return decodeRelaySent(answer.body).status;
+    };
+    for (const group of [false, true]) {
+      assert.equal(await statusOf("i".repeat(65_000), 300, group), RelayStatus.TooLarge);
+      assert.equal(await statusOf("i".repeat(64), 65_000, group), RelayStatus.Ok);
+      assert.equal(await statusOf("ä".repeat(64), 65_000, group), RelayStatus.Ok);
+    }
+    await until(() => bob.letters.length === 4, { what: "those that fit" });
+    await bob.client.close();
   }));
 
 test("relay: one publish goes to all members of a group but the sender", () =>
