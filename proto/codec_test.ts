@@ -531,3 +531,18 @@ test("readDatagram() reads a view that does not start at 0", () => {
   const inside = new Uint8Array([9, 9, 9, ...good]).subarray(3);
   assert.deepEqual(readDatagram(inside), readDatagram(good));
 });
+
+test("a sum that has grown beyond what can be read is written as the largest number that can", () => {
+  for (const much of [2 ** 53, 2 ** 60, Number.MAX_VALUE, Infinity]) {
+    const totals = { succTotal: much, errTotal: much, timedTotal: much, timeMsTotal: much };
+    const gains = { succ: much, err: much, timed: much, timeMs: much };
+    const result = { ip: 1, port: 80, succ: 1, err: 1, overload: false, ...totals, gains };
+    const about = { modId: 1, cmdId: 1, caller: 1, ts: 1, seq: 1 };
+    const body = codec.encodeReportStatusRequest({ ...about, results: [result] });
+    const [read] = codec.decodeReportStatusRequest(body).results;
+    assert.deepEqual(
+      [read.succTotal, read.timeMsTotal, read.gains?.timeMs],
+      Array(3).fill(Number.MAX_SAFE_INTEGER),
+    );
+  }
+});

@@ -105,12 +105,15 @@ export class WireWriter {
     if (value > 0) this.optionalUint64(field, value);
   }
 
-  /** Whole number up to 2^53 - 1, told apart from its absence. */
+  /**
+   * Whole number up to 2^53 - 1, told apart from its absence. What is larger is written as that: sums of
+   * what strangers tell grow beyond it, and whoever reads more ends the connection.
+   */
   optionalUint64(field: number, value: number | undefined): void {
     if (value === undefined) return;
     this.#reserve(15);
     this.#varint(varintTag(field));
-    let rest = value;
+    let rest = Math.min(value, Number.MAX_SAFE_INTEGER);
     while (rest > 0x7f) {
       this.#bytes[this.#length++] = rest % 128 | 128;
       rest = Math.floor(rest / 128);
