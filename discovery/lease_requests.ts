@@ -36,6 +36,17 @@ export interface LeaseAnswer {
   readonly reason: string;
 }
 
+/**
+ * Longest reason, in characters: it may name what the asker, or somebody before, has written, and has to
+ * fit a frame.
+ */
+export const LEASE_REASON_LENGTH_MAX = 500;
+
+/** A reason as it is sent. */
+export function reasonText(reason: string): string {
+  return reason.slice(0, LEASE_REASON_LENGTH_MAX).toWellFormed();
+}
+
 /** Nothing more to say. */
 export const LEASE_DONE: LeaseAnswer = { code: LeaseCode.Done, reason: "" };
 

@@ -16,9 +16,12 @@ import {
 } from "../proto/codec.ts";
 import { LeaseCode, MessageId } from "../proto/message_ids.ts";
 import type { ModuleKey } from "../model/module.ts";
+import { formatAddress } from "../reactor/address.ts";
 import { messageOf, ProtocolError } from "../reactor/errors.ts";
+import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import type { MessageRouter } from "../reactor/message_router.ts";
 import type { Connection } from "../reactor/tcp/tcp_server.ts";
+import type { Clock } from "../reactor/time/clock.ts";
 import type { LeaseValues, LeaseWish } from "./lease_plan.ts";
 import { LeaseBusyError, type LeaseRegistry } from "./lease_registry.ts";
 import {
@@ -28,6 +31,7 @@ import {
   LEASE_DONE,
   type LeaseAnswer,
   ownerText,
+  reasonText,
   registerFault,
   type RegisterRequest,
   specOf,
@@ -54,37 +58,53 @@ export interface LeaseSessionsOptions {
   readonly modules: ModuleFinder;
   /** Who knows when a node is safe to stop. */
   readonly stops: SafeStops;
+  readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** The leases that come over our own sessions. */
 export class LeaseSessions {
   readonly #options: LeaseSessionsOptions;
   readonly #keepers = new WeakMap<Connection, Keeper>();
+  readonly #logLimiter: LogRateLimiter;
 
   constructor(options: LeaseSessionsOptions) {
     this.#options = options;
+    this.#logLimiter = new LogRateLimiter(options.clock);
   }
 
   /** Adds the handlers to a router. */
   addTo(router: MessageRouter<Connection>): void {
     router
       .add(MessageId.LeaseRegister, (body, peer) => {
-        void this.#register(decodeLeaseRegister(body), peer);
+        this.#run(this.#register(decodeLeaseRegister(body), peer), peer);
       })
       .add(MessageId.LeaseChange, (body, peer) => {
         const { seq, lease, ready, owner, ...values } = decodeLeaseChange(body);
         const change = { ...values, ...(ready === undefined ? {} : { isReady: ready === 1 }) };
-        void this.#change(seq, named(lease, owner), change, peer);
+        this.#run(this.#change(seq, named(lease, owner), change, peer), peer);
       })
       .add(MessageId.LeaseLeave, (body, peer) => {
         const { seq, lease, owner } = decodeLeaseLeave(body);
-        void this.#leave(seq, named(lease, owner), peer);
+        this.#run(this.#leave(seq, named(lease, owner), peer), peer);
       })
       .add(MessageId.LeaseSafeRequest, (body, peer) => {
         const { seq, lease, quietMs } = decodeLeaseSafeRequest(body);
-        void this.#askSafe(seq, named(lease), quietMs, peer);
+        this.#run(this.#askSafe(seq, named(lease), quietMs, peer), peer);
       })
       .add(MessageId.LeaseBeat, (body, peer) => this.#beat(body, peer));
+  }
+
+  /** What fails costs the connection that it was for and no other, as where a handler throws. */
+  #run(work: Promise<void>, peer: Connection): void {
+    work.catch((error: unknown) => {
+      const held = this.#logLimiter.admit("failed");
+      if (held !== undefined) {
+        const fields = { remote: formatAddress(peer.remote), error: messageOf(error), ...held };
+        this.#options.log.error("Request of a node failed, its connection is closed", fields);
+      }
+      peer.close("its request failed");
+    });
   }
 
   /** A connection has ended; without a goodbye its nodes are in doubt. */
@@ -106,11 +126,9 @@ export class LeaseSessions {
 
   async #register(message: LeaseRegister, peer: Connection): Promise<void> {
     const { seq } = message;
-    const { incarnation, code, reason, modId, cmdId } = await this.#tryRegister(message, peer);
-    peer.send(
-      MessageId.LeaseRegistered,
-      encodeLeaseRegistered({ seq, code, reason, incarnation, modId, cmdId }),
-    );
+    const { reason, incarnation, code, modId, cmdId } = await this.#tryRegister(message, peer);
+    const answer = { seq, code, reason: reasonText(reason), incarnation, modId, cmdId };
+    peer.send(MessageId.LeaseRegistered, encodeLeaseRegistered(answer));
   }
 
   async #tryRegister(
@@ -185,14 +203,16 @@ export class LeaseSessions {
   ): Promise<void> {
     const fault = changeFault(change);
     const { code, reason } = fault ?? await this.#ask({ op: "change", ...name, change });
-    peer.send(MessageId.LeaseDone, encodeLeaseDone({ seq, code, reason }));
+    const answer = { seq, code, reason: reasonText(reason) };
+    peer.send(MessageId.LeaseDone, encodeLeaseDone(answer));
   }
 
   async #leave(seq: number, name: Named, peer: Connection): Promise<void> {
-    const answer = await this.#ask({ op: "leave", ...name });
+    const asked = await this.#ask({ op: "leave", ...name });
     // To be gone already is what was wanted.
-    const { code, reason } = answer.code === LeaseCode.Unknown ? LEASE_DONE : answer;
-    peer.send(MessageId.LeaseDone, encodeLeaseDone({ seq, code, reason }));
+    const { code, reason } = asked.code === LeaseCode.Unknown ? LEASE_DONE : asked;
+    const answer = { seq, code, reason: reasonText(reason) };
+    peer.send(MessageId.LeaseDone, encodeLeaseDone(answer));
   }
 
   async #askSafe(

@@ -4,13 +4,11 @@ import { DrainState } from "../control/drain/drain_state.ts";
 import type { NodeUseService } from "../control/drain/node_use_service.ts";
 import { messageOf } from "../reactor/errors.ts";
 import type { Clock } from "../reactor/time/clock.ts";
+import { reasonText } from "./lease_requests.ts";
 import type { Lease } from "./lease_table.ts";
 
 /** Nodes that want to stop at once; of more the one that asked longest ago has to begin anew. */
 const STOPPING_MAX = 1_000;
-
-/** Longest text of what is waited for. */
-const REASON_LENGTH_MAX = 500;
 
 /** Time that a node has to be quiet at most. */
 const QUIET_MS_MAX = 600_000;
@@ -40,10 +38,10 @@ export class SafeStops {
     try {
       const answers = await this.#use.use(row, [{ modId: row.modId, cmdId: row.cmdId }]);
       const { safe, waitsFor } = state.judge(answers, this.#clock.nowMs());
-      return { safe, waitsFor: waitsFor.join("; ").slice(0, REASON_LENGTH_MAX).toWellFormed() };
+      return { safe, waitsFor: reasonText(waitsFor.join("; ")) };
     } catch (error) {
       const { waitsFor } = state.unheard(messageOf(error));
-      return { safe: false, waitsFor: waitsFor.join("; ").slice(0, REASON_LENGTH_MAX) };
+      return { safe: false, waitsFor: reasonText(waitsFor.join("; ")) };
     }
   }
 

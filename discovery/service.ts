@@ -102,7 +102,7 @@ class DiscoveryService extends StoreService<DiscoverySettings> {
     this.onStop(0, () => lines.close());
     const stops = new SafeStops(new NodeUseService({ store, clock, lines }), clock);
     this.#sessions = new LeaseSessions({
-      ...{ registry: this.#registry, table: this.#table, holder, stops },
+      ...{ registry: this.#registry, table: this.#table, holder, stops, clock, log },
       modules: new ModuleFinder(store, clock),
       makesModules: settings.makesModules,
       checksNodes: settings.checksNodes,

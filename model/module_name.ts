@@ -104,10 +104,18 @@ export type NameMeaning =
  * the case of letters alone.
  */
 export function meaningOfName(name: string, rows: readonly NamedModule[]): NameMeaning {
+  // Strangers may ask for names of any length, and each module is compared with them.
+  if (name.length > MODULE_NAME_LENGTH_MAX) {
+    const fault =
+      `A name has at most ${MODULE_NAME_LENGTH_MAX} characters: this one, which begins ` +
+      `with "${name.slice(0, 20)}", has ${name.length}`;
+    return { fault, near: [] };
+  }
   const exact = rows.filter((row) => row.name === name);
+  const folded = foldName(name);
   const alike = exact.length > 0
     ? exact
-    : rows.filter((row) => row.name !== "" && foldName(row.name) === foldName(name));
+    : rows.filter((row) => row.name !== "" && foldName(row.name) === folded);
   if (alike.length === 1) return { module: alike[0] };
   if (alike.length > 1) {
     return {

@@ -58,5 +58,9 @@ test("meaningOfName() finds one module, or says why none", () => {
   assert.match(meaning("cart"), /name of several modules: \(3,1\) cart, \(4,1\) cart; say which/);
   assert.equal(meaning("lgoin"), 'No module is called "lgoin": did you mean (1,1) login?');
   assert.equal(meaning("weather-eu"), 'No module is called "weather-eu"');
+  assert.equal(
+    meaning("m".repeat(60_000)),
+    `A name has at most 128 characters: this one, which begins with "${"m".repeat(20)}", has 60000`,
+  );
   assert.deepEqual([...sharedNames(rows).keys()], ["cart", "A"]);
 });

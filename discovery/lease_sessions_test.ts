@@ -1,0 +1,104 @@
+// What a peer asks that cannot be answered costs its own connection at most.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  decodeLeaseRegistered,
+  encodeLeaseRegister,
+  encodeLeaseSafeRequest,
+} from "../proto/codec.ts";
+import { LeaseCode, MessageId } from "../proto/message_ids.ts";
+import { encodeFrame, FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
+import { MessageRouter } from "../reactor/message_router.ts";
+import type { Connection } from "../reactor/tcp/tcp_server.ts";
+import { ManualClock } from "../reactor/time/manual_clock.ts";
+import { LogList } from "../tests/support/log_list.ts";
+import type { LeaseRegistry } from "./lease_registry.ts";
+import { LEASE_REASON_LENGTH_MAX } from "./lease_requests.ts";
+import { LeaseSessions } from "./lease_sessions.ts";
+import type { LeaseTable } from "./lease_table.ts";
+import type { ModuleFinder } from "./module_finder.ts";
+import type { SafeStops } from "./safe_stops.ts";
+import { leaseNode } from "./testing/lease_world.ts";
+
+interface Bench {
+  /** Gives a message to the handlers, and lets them end. */
+  ask(msgId: number, body: Uint8Array): Promise<void>;
+  /** Frames that left, whole. */
+  readonly frames: { readonly msgId: number; readonly body: Uint8Array }[];
+  readonly closed: (string | undefined)[];
+  readonly log: LogList;
+}
+
+function makeBench(stops: Pick<SafeStops, "ask">): Bench {
+  const frames: Bench["frames"] = [];
+  const closed: Bench["closed"] = [];
+  const log = new LogList();
+  const router = new MessageRouter<Connection>();
+  const row = { incarnation: 7 };
+  new LeaseSessions({
+    registry: {
+      ask: () => Promise.resolve({ result: "done", row }),
+      poke: () => {},
+    } as unknown as LeaseRegistry,
+    table: { get: () => ({ row }) } as unknown as LeaseTable,
+    modules: {
+      find: (name: string) => Promise.resolve({ fault: `No module is called "${name}"`, near: [] }),
+    } as unknown as ModuleFinder,
+    stops: stops as SafeStops,
+    ...{ holder: 1, makesModules: true, checksNodes: true, newIncarnation: () => 7 },
+    ...{ clock: new ManualClock(), log },
+  }).addTo(router);
+  const peer = {
+    remote: { hostname: "127.0.0.1", port: 40_000 },
+    send: (msgId: number, body: Uint8Array) => {
+      encodeFrame(msgId, body); // throws for what no frame carries, as a connection does
+      return frames.push({ msgId, body }) > 0;
+    },
+    close: (reason?: string) => void closed.push(reason),
+  } as unknown as Connection;
+  return {
+    ...{ frames, closed, log },
+    async ask(msgId, body): Promise<void> {
+      assert.equal(router.dispatch(msgId, body, peer), "handled");
+      for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+    },
+  };
+}
+
+const SAFE = { ask: () => Promise.resolve({ safe: true, waitsFor: "" }) };
+
+test("sessions: whatever a registration names, the answer says it short enough to be sent", async () => {
+  const node = { ...leaseNode(1), ip: 0x7f000001 };
+  const message = {
+    ...{ ...node, seq: 1, ttlMs: 15_000, weight: 100, zone: "", note: "", waiting: false },
+    ...{ incarnation: 0, makesModule: true, detached: false },
+  };
+  const none = { owner: "", forHost: "", check: "", module: "" };
+  const long = "h".repeat(FRAME_BODY_BYTES_MAX - 100);
+  for (
+    const terms of [
+      { ...none, owner: "x", forHost: long },
+      { ...none, module: long },
+      { ...none, check: long },
+      { ...none, owner: long, forHost: "10.0.0.1" },
+    ]
+  ) {
+    const { ask, frames, closed, log } = makeBench(SAFE);
+    await ask(MessageId.LeaseRegister, encodeLeaseRegister({ ...message, terms }));
+    const [{ body }] = frames;
+    const { code, reason } = decodeLeaseRegistered(body);
+    assert.notEqual(code, LeaseCode.Done);
+    assert.ok(reason.length > 0 && reason.length <= LEASE_REASON_LENGTH_MAX, reason);
+    assert.deepEqual([closed, log.lines], [[], []]);
+  }
+});
+
+test("sessions: a request that fails ends its connection, and not the process", async () => {
+  const { ask, frames, closed, log } = makeBench({ ask: () => Promise.reject(new Error("no")) });
+  const lease = { ...leaseNode(1), incarnation: 7 };
+  const body = encodeLeaseSafeRequest({ seq: 1, lease, quietMs: 0 });
+  for (let time = 0; time < 20; time++) await ask(MessageId.LeaseSafeRequest, body);
+  assert.deepEqual([frames.length, closed.length], [0, 20]);
+  assert.equal(log.count("Request of a node failed"), 10, "lines are limited");
+});
