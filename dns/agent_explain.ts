@@ -1,7 +1,8 @@
 // Core. Asks one agent of the fleet why it picks which node, whichever loop has its connection.
 
 import { ExplainOutcome } from "../proto/message_ids.ts";
-import type { ExplainRequest } from "../proto/codec.ts";
+import { encodeExplainResponse, type ExplainRequest } from "../proto/codec.ts";
+import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 
 /** Questions under way, in one loop and in all; further ones get no answer, and the tool asks again. */
@@ -23,6 +24,16 @@ export interface Explained {
 
 const NO_SUCH_AGENT: Explained = { outcome: ExplainOutcome.NoSuchAgent, explanation: "" };
 const SILENT: Explained = { outcome: ExplainOutcome.AgentSilent, explanation: "" };
+
+/** The answer to a question. What an agent has said and no frame carries with it is as good as nothing. */
+export function explainedBody(
+  { seq, modId, cmdId, from }: ExplainRequest,
+  { outcome, explanation }: Explained,
+): Uint8Array {
+  const body = encodeExplainResponse({ seq, modId, cmdId, from, explanation, outcome });
+  if (body.length <= FRAME_BODY_BYTES_MAX) return body;
+  return encodeExplainResponse({ seq, modId, cmdId, from, ...SILENT });
+}
 
 /** What {@linkcode AgentExplains} needs of its loop. */
 export interface ExplainPort<P> {

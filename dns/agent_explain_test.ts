@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { decodeExplainResponse } from "../proto/codec.ts";
 import { ExplainOutcome } from "../proto/message_ids.ts";
+import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import {
   AgentExplains,
   EXPLAIN_INQUIRY_MS,
   EXPLAIN_MS,
   type Explained,
+  explainedBody,
   ExplainInquiries,
   EXPLAINS_MAX,
 } from "./agent_explain.ts";
@@ -93,4 +96,18 @@ test("ExplainInquiries takes the answer of whichever loop has the agent", () => 
   assert.deepEqual(asked, [1, 2, 3]);
   for (let count = 0; count < EXPLAINS_MAX + 5; count++) inquiries.ask(0, 1, request);
   assert.equal(asked.length, 3 + EXPLAINS_MAX);
+});
+
+test("explainedBody() gives no explanation that fits no frame", () => {
+  const asked = { seq: 2 ** 32 - 1, modId: 2 ** 32 - 1, cmdId: 2 ** 32 - 1, from: 0 };
+  const answerTo = (length: number): [number | undefined, number] => {
+    const explained = { outcome: ExplainOutcome.Explained, explanation: "x".repeat(length) };
+    const body = explainedBody(asked, explained);
+    assert.ok(body.length <= FRAME_BODY_BYTES_MAX, `${body.length} bytes`);
+    const { outcome, explanation } = decodeExplainResponse(body);
+    return [outcome, explanation.length];
+  };
+  assert.deepEqual(answerTo(60_000), [ExplainOutcome.Explained, 60_000]);
+  // It came in a frame, among smaller numbers.
+  assert.deepEqual(answerTo(FRAME_BODY_BYTES_MAX - 10), [ExplainOutcome.AgentSilent, 0]);
 });

@@ -1,7 +1,13 @@
 // Core. Asks the agents of one loop whether a node is still used, and gathers what they say.
 
-import type { AgentUse, NodeUsage, NodeUseRequest } from "../proto/codec.ts";
+import {
+  type AgentUse,
+  encodeNodeUseReport,
+  type NodeUsage,
+  type NodeUseRequest,
+} from "../proto/codec.ts";
 import { NodeUseState } from "../proto/message_ids.ts";
+import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
 
 /** Surveys under way in one loop; further ones are dropped, and the tool asks again. */
@@ -10,7 +16,7 @@ export const SURVEYS_MAX = 32;
 /** Time agents have to answer; then they are reported as silent. */
 export const SURVEY_MS = 500;
 
-/** Agents in one report: 1,000 of some 50 bytes fit a frame. Those that matter most come first. */
+/** Agents in one report, each of some 50 bytes. Those that matter most come first. */
 export const AGENTS_REPORTED_MAX = 1000;
 
 /** Which agent is spoken of. */
@@ -113,6 +119,17 @@ export function joinSurveys(results: readonly SurveyResult[]): SurveyResult {
   const plain = results.reduce((sum, result) => sum + result.plain, 0);
   const { agents, cut } = mostImportant(results.flatMap((result) => result.agents), plain);
   return { agents, plain, cut: cut || results.some((result) => result.cut) };
+}
+
+/** A report as it is sent: without the agents that matter least where not all fit a frame. */
+export function surveyReportBody(seq: number, { agents, plain, cut }: SurveyResult): Uint8Array {
+  for (let count = agents.length;; count = Math.floor(count * 0.9)) {
+    const some = agents.slice(0, count);
+    const isCut = cut || count < agents.length;
+    const body = encodeNodeUseReport({ seq, agents: some, plain, cut: isCut });
+    // Names of agents are long over IPv6, and what they say of themselves may be any number.
+    if (body.length <= FRAME_BODY_BYTES_MAX) return body;
+  }
 }
 
 function silentAgent(name: AgentName): AgentUse {

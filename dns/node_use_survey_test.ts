@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { decodeNodeUseReport } from "../proto/codec.ts";
 import { NodeUseState } from "../proto/message_ids.ts";
+import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import {
   AGENTS_REPORTED_MAX,
@@ -9,6 +11,7 @@ import {
   NodeUseInquiries,
   NodeUseSurveys,
   SURVEY_MS,
+  surveyReportBody,
   type SurveyResult,
   SURVEYS_MAX,
 } from "./node_use_survey.ts";
@@ -75,6 +78,23 @@ test("NodeUseSurveys is done at once where nobody can be asked, and drops what i
   assert.equal(surveys.droppedCount, 2);
   surveys.close();
   assert.deepEqual([results.length, clock.pendingCount], [1, 0]);
+});
+
+test("surveyReportBody() leaves out as many agents as fit no frame, those that matter least", () => {
+  const much = { state: Draining, idleMs: 2 ** 32 - 1, clients: 2 ** 32 - 1, silent: true };
+  const agents = Array.from({ length: AGENTS_REPORTED_MAX }, (_, number) => ({
+    ...{ agent: `[2001:db8:1234:5678:9abc:def0:1234:5678]:${10_000 + number}`, ...much },
+    ...{ agentIp: 2 ** 32 - 1, agentPort: 65_535 },
+  }));
+  const few = decodeNodeUseReport(
+    surveyReportBody(7, { agents: agents.slice(0, 9), plain: 1, cut: false }),
+  );
+  assert.deepEqual([few.seq, few.agents.length, few.plain, few.cut], [7, 9, 1, false]);
+  const body = surveyReportBody(7, { agents, plain: 1, cut: false });
+  assert.ok(body.length <= FRAME_BODY_BYTES_MAX, `${body.length} bytes`);
+  const many = decodeNodeUseReport(body);
+  assert.ok(many.cut && many.agents.length > 600, `${many.agents.length} of them`);
+  assert.equal(many.agents[0].agent, agents[0].agent);
 });
 
 test("joinSurveys() keeps those that matter most", () => {

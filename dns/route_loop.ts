@@ -21,8 +21,6 @@ import {
   decodeRouteChanged,
   decodeTableSubscribe,
   encodeExplainRequest,
-  encodeExplainResponse,
-  encodeNodeUseReport,
   encodeNodeUseRequest,
   encodeRouteUnchanged,
   encodeSubscriptionTerms,
@@ -33,11 +31,16 @@ import {
 } from "../proto/codec.ts";
 import { type ModuleId, moduleId, type ModuleKey, UINT32_MAX } from "../model/module.ts";
 import { NODELESS_PER_PEER_MAX, Publisher, RemoteSource } from "../feed/publisher.ts";
-import { AgentExplains, type Explained } from "./agent_explain.ts";
+import { AgentExplains, type Explained, explainedBody } from "./agent_explain.ts";
 import { MadeUpBudget } from "./made_up_budget.ts";
 import { type AgentSighting, LoopAgents, type OtherSightings } from "./linked_peers.ts";
 import { FleetLoop, type FleetNote, type FleetTask } from "./fleet_loop.ts";
-import { type AgentName, NodeUseSurveys, type SurveyResult } from "./node_use_survey.ts";
+import {
+  type AgentName,
+  NodeUseSurveys,
+  surveyReportBody,
+  type SurveyResult,
+} from "./node_use_survey.ts";
 import { KnownDigests } from "./known_digests.ts";
 import type { RouteFrames } from "./route_frames.ts";
 import type { DatabaseState } from "../model/database_state.ts";
@@ -405,15 +408,11 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     );
   }
 
-  #explained(question: number, { outcome, explanation }: Explained): void {
+  #explained(question: number, explained: Explained): void {
     const asked = this.#questions.get(question);
     this.#questions.delete(question);
     if (asked?.explain === undefined) return;
-    const { seq, modId, cmdId, from } = asked.explain;
-    asked.peer.send(
-      MessageId.ExplainResponse,
-      encodeExplainResponse({ seq, modId, cmdId, from, explanation, outcome }),
-    );
+    asked.peer.send(MessageId.ExplainResponse, explainedBody(asked.explain, explained));
   }
 
   #survey(id: number, request: NodeUseRequest): void {
@@ -428,14 +427,11 @@ export class RouteLoop implements ServiceLoop<RouteTask> {
     );
   }
 
-  #report(question: number, { agents, plain, cut }: SurveyResult): void {
+  #report(question: number, result: SurveyResult): void {
     const asked = this.#questions.get(question);
     this.#questions.delete(question);
     // The tool may be gone by now; then sending does nothing.
-    asked?.peer.send(
-      MessageId.NodeUseReport,
-      encodeNodeUseReport({ seq: asked.seq, agents, plain, cut }),
-    );
+    asked?.peer.send(MessageId.NodeUseReport, surveyReportBody(asked.seq, result));
   }
 }
 

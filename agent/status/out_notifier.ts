@@ -9,6 +9,9 @@ import type { PackedRoute } from "../routes/packed_route.ts";
 /** Nodes that are told of, over all modules; dns hears no more of one agent. Further ones are not told. */
 export const NODES_OUT_MAX = 10_000;
 
+/** Nodes of one module that are told of: dns passes no more on, and more than 3,800 would fit no frame. */
+export const NODES_OUT_TOLD_MAX = 2_000;
+
 interface ModuleOuts extends ModuleKey {
   readonly nodes: Map<number, NodeAddress>;
 }
@@ -70,10 +73,11 @@ export class OutNotifier {
   /** Sends what dns has not been told; call it as often as is convenient. */
   flush(): void {
     for (const [id, { modId, cmdId }] of this.#untold) {
-      const nodes = [...this.#modules.get(id)?.nodes.values() ?? []].map(({ ip, port }) => ({
-        ...{ ip, port },
-        agents: 0,
-      }));
+      const nodes: NodesOut["nodes"] = [];
+      for (const { ip, port } of this.#modules.get(id)?.nodes.values() ?? []) {
+        if (nodes.length >= NODES_OUT_TOLD_MAX) break;
+        nodes.push({ ip, port, agents: 0 });
+      }
       if (!this.#send({ modId, cmdId, nodes, agents: 0 })) return;
       this.#untold.delete(id);
     }

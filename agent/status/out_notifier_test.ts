@@ -4,8 +4,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { HostResult } from "../../balancer/balance_records.ts";
 import type { ModuleReport } from "../../balancer/routes/route_records.ts";
+import { decodeNodesOut, encodeNodesOut } from "../../proto/codec.ts";
+import { FRAME_BODY_BYTES_MAX } from "../../reactor/frame.ts";
 import { packRoute } from "../routes/packed_route.ts";
-import { NODES_OUT_MAX, OutNotifier } from "./out_notifier.ts";
+import { NODES_OUT_MAX, NODES_OUT_TOLD_MAX, OutNotifier } from "./out_notifier.ts";
 
 const report = (modId: number, ...nodes: [ip: number, overload: boolean][]): ModuleReport => ({
   modId,
@@ -66,4 +68,19 @@ test("more nodes than dns hears of are not told", () => {
   const all = Array.from({ length: NODES_OUT_MAX + 5 }, (_, ip): [number, boolean] => [ip, true]);
   notifier.take([report(1, ...all)]);
   assert.equal(notifier.count, NODES_OUT_MAX);
+});
+
+test("of a module of which very many nodes are out as many are told as fit a frame", () => {
+  const bodies: Uint8Array[] = [];
+  const notifier = new OutNotifier((message) => bodies.push(encodeNodesOut(message)) > 0);
+  const all = Array.from({ length: 9_000 }, (_, n): [number, boolean] => [0xc0a8_0000 + n, true]);
+  notifier.take([report(2 ** 32 - 1, ...all)]);
+  assert.ok(bodies[0].length <= FRAME_BODY_BYTES_MAX, `${bodies[0].length} bytes`);
+  assert.equal(decodeNodesOut(bodies[0]).nodes.length, NODES_OUT_TOLD_MAX);
+  // Those that are back make room for others.
+  notifier.take([
+    report(2 ** 32 - 1, ...all.slice(0, 8_990).map(([ip]): [number, boolean] => [ip, false])),
+  ]);
+  const last = bodies.at(-1);
+  assert.equal(last && decodeNodesOut(last).nodes.length, 10);
 });
