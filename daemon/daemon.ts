@@ -12,6 +12,7 @@ import type { SessionTransport } from "../session/handshake.ts";
 import { runtimeTransport } from "../session/runtime_transport.ts";
 import { Secrets, SECRETS_MAX } from "../session/secrets.ts";
 import type { TlsIdentity } from "../session/tls/tls_identity.ts";
+import { visibleLines } from "../reactor/visible_text.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import {
@@ -420,7 +421,7 @@ export async function runDaemon<T extends SettingsTable>(
     service = await startDaemon(definition, sources, { isAlone: true });
   } catch (error) {
     const { lines, exitCode } = explainFailure(error);
-    for (const line of lines) runtime.writeStderr(`${programName}: ${line}\n`);
+    for (const line of lines) runtime.writeStderr(`${programName}: ${visibleLines(line)}\n`);
     return exitCode;
   }
   const log = createLogger(definition.name);

@@ -1,6 +1,7 @@
 // Core. INI files as the original wrote them, with the line of every value for error messages.
 
 import { ConfigError } from "./errors.ts";
+import { visibleText } from "./visible_text.ts";
 
 /** Faults of a file that are named; further ones are counted. */
 export const CONFIG_PROBLEMS_MAX = 20;
@@ -80,8 +81,8 @@ export class ConfigFile {
 
 /** Text of a file as a message may show it: of bounded length, and nothing that steers a terminal. */
 function shown(text: string): string {
-  const plain = text.replace(/[\p{Cc}\p{Cf}]/gu, "?");
-  return plain.length > SHOWN_CHARS_MAX ? `${plain.slice(0, SHOWN_CHARS_MAX)}…` : plain;
+  const plain = visibleText(text.slice(0, SHOWN_CHARS_MAX));
+  return text.length > SHOWN_CHARS_MAX ? `${plain}…` : plain;
 }
 
 class IniParser {

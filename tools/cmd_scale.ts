@@ -10,6 +10,7 @@ import {
   type ScaleRule,
   ScaleRuleShape,
 } from "../control/schemas.ts";
+import { shapeWords } from "../control/shape_words.ts";
 import type { SystemAccess } from "../control/system_access.ts";
 import { moduleId, type ModuleKey } from "../model/module.ts";
 import { moduleLabel } from "../model/module_name.ts";
@@ -207,17 +208,26 @@ async function setRule(
   const floors = flags.clearFloors === true ? [] : known?.floors ?? [];
   values.floors = [...floors, ...flags.floor];
   if (flags.pause === true || flags.resume === true) values.isEnabled = flags.resume === true;
-  const { data, error } = ScaleRuleShape.safeParse(values);
+  const { data, error } = ScaleRuleShape.safeParse(values, { error: shapeWords });
   if (error !== undefined) {
-    throw new UsageError(
-      error.issues.map(({ path, message }) => `${path.map(String).join(".")}: ${message}`)
-        .join("; "),
-    );
+    throw new UsageError(error.issues.map((fault) => ruleFaultText(fault, values)).join("; "));
   }
   await system.scaling.put(key, data, flags.why);
   const { target, metric, min, max, driver } = data;
   const dry = driver === "dry" ? "; dry: it only says what it would do" : "";
   printLine(`${labelOf(key)}: ${min} to ${max} nodes, ${target} ${metric} each${dry}`);
+}
+
+/** A fault of a rule under the option that sets the value. */
+function ruleFaultText(
+  { path: [name], message }: { readonly path: readonly PropertyKey[]; readonly message: string },
+  values: Readonly<Record<string, unknown>>,
+): string {
+  const number = NUMBERS.find(([, one]) => one === name);
+  const option = number?.[0] ?? (name === "floors" ? "floor" : String(name));
+  const value = values[String(name)];
+  if (value === undefined) return `--${option} ${message}: ${number?.[3] ?? "it has no default"}`;
+  return `--${option} ${message}: current value is ${JSON.stringify(value)}`;
 }
 
 function numberOfOption(word: string, text: string): number {

@@ -16,6 +16,12 @@ test("lars scale: set, ls, show, explain, off, and into another database by expo
     await succeed("sql", "migrate");
     await succeed("route", "add", "1", "1", "10.0.0.1:80");
     assert.match(await succeed("scale", "ls"), /No module/);
+    const { code, stderr } = await lars("scale", "set", "1", "1");
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      /^lars: --target must be given: calls\/s.*; --max must be given: most nodes\n$/,
+    );
     const floor = "mon-fri 08:00-20:00 Europe/Berlin 6";
     assert.match(
       await succeed("scale", "set", "1", "1", "--target", "100", "--max", "9", "--floor", floor),
@@ -32,7 +38,9 @@ test("lars scale: set, ls, show, explain, off, and into another database by expo
     const refused: readonly (readonly [pattern: RegExp, code: number, ...args: string[]])[] = [
       [/min must be at most max \(9\)/, 1, "--min", "10"],
       [/--target must be a number/, 2, "--target", "many"],
-      [/target: /, 2, "--target", "-1"],
+      [/--target must be more than 0: current value is -1\n/, 2, "--target", "-1"],
+      [/--min must be a whole number: current value is 1\.5\n/, 2, "--min", "1.5"],
+      [/--webhook must have at most 64 characters: current/, 2, "--webhook", "x".repeat(65)],
       [/there is none/, 1, "--driver", "webhook", "--webhook", "fleet"],
       [/Europe\/Nowhere/, 1, "--floor", "mon 08:00-09:00 Europe/Nowhere 2"],
       [/'DAYS HH:MM-HH:MM ZONE N'/, 2, "--floor", "always"],

@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import { ROLES } from "../control/access/actor.ts";
 import type { UserRole } from "../sql/console/console_store.ts";
 import { userName } from "../control/schemas.ts";
+import { shapeWords } from "../control/shape_words.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import type { UserAccess } from "../control/system_access.ts";
@@ -18,7 +19,7 @@ interface UserFlags extends SystemFlags {
 }
 
 function parseUserName(text: string): string {
-  const result = userName.safeParse(text);
+  const result = userName.safeParse(text, { error: shapeWords });
   if (result.success) return result.data;
   throw new RangeError(`Name ${result.error.issues[0].message}: current value is "${text}"`);
 }

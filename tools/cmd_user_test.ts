@@ -22,6 +22,8 @@ test(
       );
       assert.match((await user("add", "ann")).text, /User ann exists already/);
       assert.match((await user("add", "a b")).text, /must be letters/);
+      assert.match((await user("add", "")).text, /Name must not be empty: current value is ""/);
+      assert.match((await user("add", "x".repeat(65))).text, /Name must have at most 64 charact/);
       assert.equal((await user("add", "bob")).code, 0);
       const list = JSON.parse((await user("ls", "--json")).text);
       assert.deepEqual(list.map(({ name, role }: Record<string, string>) => `${name} ${role}`), [

@@ -2,6 +2,7 @@
 
 import { type Command, Option } from "commander";
 import { readToken, softwareName } from "../daemon/daemon.ts";
+import { shapeWords } from "../control/shape_words.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import {
   API_PREFIX,
@@ -224,7 +225,7 @@ export class ConsoleClient {
     if (response === null) return undefined as ResponseOf<Name>;
     const value = jsonOf(answer);
     if (value === undefined || typeof response === "string") throw this.#noConsole(answer);
-    const result = response.safeParse(value);
+    const result = response.safeParse(value, { error: shapeWords });
     // A newer console may tell more than is known here.
     const faults = result.error?.issues.filter(({ code }) => code !== "unrecognized_keys") ?? [];
     if (faults.length === 0) return value as unknown as ResponseOf<Name>;

@@ -2,6 +2,7 @@
 
 import { exitCodeOfOutput, writeOut } from "../daemon/output.ts";
 import { Command } from "commander";
+import { complaintText } from "./complaint_text.ts";
 import { EXPORT_WORDS, exportArguments } from "./export_words.ts";
 import { didYouMean } from "../model/near_words.ts";
 import { VERSION } from "../daemon/version.ts";
@@ -289,6 +290,7 @@ function baseProgram(): Command {
     })
     .configureOutput({
       writeOut,
+      outputError: (text, write) => write(complaintText(text)),
       writeErr: (text) => void runtime.writeStderr(text),
     });
   addExamples(program, [

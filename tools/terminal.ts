@@ -4,6 +4,7 @@ import { writeOut } from "../daemon/output.ts";
 import process from "node:process";
 import picocolors from "picocolors";
 import { runtime } from "../reactor/runtime/mod.ts";
+import { visibleLines } from "../reactor/visible_text.ts";
 
 /** Rows of a table that are laid out in columns; longer lists are printed with tabs instead. */
 export const TABLE_ROWS_MAX = 5000;
@@ -47,17 +48,17 @@ export function printJson(value: unknown): void {
 
 /** Writes a complaint that ends the command. */
 export function errorLine(text: string): void {
-  runtime.writeStderr(`lars: ${coloursOf("stderr").bad(text)}\n`);
+  runtime.writeStderr(`lars: ${coloursOf("stderr").bad(visibleLines(text))}\n`);
 }
 
 /** Writes a complaint that does not end the command. */
 export function warningLine(text: string): void {
-  runtime.writeStderr(`lars: ${coloursOf("stderr").warn(`warning: ${text}`)}\n`);
+  runtime.writeStderr(`lars: ${coloursOf("stderr").warn(`warning: ${visibleLines(text)}`)}\n`);
 }
 
 /** Writes a remark that is not part of the result. */
 export function noteLine(text: string): void {
-  runtime.writeStderr(`lars: ${text}\n`);
+  runtime.writeStderr(`lars: ${visibleLines(text)}\n`);
 }
 
 /** Columns without borders, so that the output also goes through `grep` and `awk`. */

@@ -8,6 +8,7 @@ import { messageOf } from "../reactor/errors.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { AccessService } from "../control/access/access_service.ts";
 import { type Actor, auditOf, mayAct } from "../control/access/actor.ts";
+import { shapeWords } from "../control/shape_words.ts";
 import type { ApiContext, ApiHandlers } from "./api_context.ts";
 import {
   API_PREFIX,
@@ -126,7 +127,7 @@ function bearerOf(request: Request): string | undefined {
 /** Checks one part of a request. */
 function parsePart(shape: z.ZodType | undefined, value: unknown): unknown {
   if (shape === undefined) return undefined;
-  const result = shape.safeParse(value);
+  const result = shape.safeParse(value, { error: shapeWords });
   if (result.success) return result.data;
   const errors = result.error.issues.slice(0, FIELD_FAULTS_MAX).map((issue) => ({
     path: issue.path.join("."),

@@ -5,6 +5,7 @@ import { MODULE_NAME_LENGTH_MAX, type ModuleKey, modulePair } from "../../model/
 import { addressText } from "../../model/node.ts";
 import type { ModuleRow, NodeSpec, RouteRow } from "../../sql/store.ts";
 import type { WebhookSettings } from "../alerts/alert_settings.ts";
+import { shapeWords } from "../shape_words.ts";
 import { parseNode } from "../changes/change_edits.ts";
 import {
   cmdId,
@@ -218,7 +219,7 @@ export function parseStateFile(
       problems: [`${fileName} must be JSON: ${error instanceof Error ? error.message : ""}`],
     };
   }
-  const { success, data, error } = StateFile.safeParse(value);
+  const { success, data, error } = StateFile.safeParse(value, { error: shapeWords });
   if (!success) {
     const faults = error.issues.map(({ path, message }) =>
       `${fileName}: ${path.length === 0 ? "the whole" : path.map(String).join(".")}: ${message}`

@@ -4,6 +4,7 @@
 
 import { Command, CommanderError } from "commander";
 import { runtime } from "../../reactor/runtime/mod.ts";
+import { visibleLines } from "../../reactor/visible_text.ts";
 import { type DaemonFlag, ExitCode, type GivenFlags } from "./flags.ts";
 import { exitCodeOfOutput, writeOut } from "../output.ts";
 import { VERSION } from "../version.ts";
@@ -54,6 +55,7 @@ export function flagCommand(
     .configureOutput({
       writeOut,
       writeErr: (text) => runtime.writeStderr(text),
+      outputError: (text, write) => write(visibleLines(text)),
     });
   for (const { long, short, value, doc } of known) {
     const names = short === undefined ? long : `${short}, ${long}`;
