@@ -2,13 +2,8 @@
 
 import { isLoopback, parseIpv4 } from "../reactor/address.ts";
 import { sleep, type Timer } from "../reactor/time/clock.ts";
-import {
-  ConnectError,
-  LarsError,
-  messageOf,
-  ProtocolError,
-  TimeoutError,
-} from "../reactor/errors.ts";
+import { ConnectError, LarsError, ProtocolError, TimeoutError } from "../reactor/errors.ts";
+import { connectionFault } from "../reactor/runtime/common.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import type { ModuleExplanation } from "../balancer/routes/route_records.ts";
@@ -505,7 +500,7 @@ export class LarsClient extends BaseClient {
 
   #onFault(portIndex: number, cause: unknown): void {
     const address = this.#addressOf(portIndex);
-    const message = `the socket towards the agent failed: ${messageOf(cause)}`;
+    const message = `the socket towards the agent failed: ${connectionFault(cause)}`;
     for (const question of [...this.#windows[portIndex].active]) {
       this.#settle(question);
       question.reject(new ConnectError(address, message, { cause }));

@@ -173,9 +173,11 @@ export class RelayCalls<T> {
 
   #timeOut(number: number, timeoutMs: number): void {
     const { fault } = this.#link;
-    const why = fault === undefined ? "" : `: ${fault}`;
-    this.take(number)?.reject(
-      new TimeoutError(`The relay did not answer in time${why}`, timeoutMs),
-    );
+    const error = fault === undefined
+      ? new TimeoutError("The relay did not answer in time", timeoutMs)
+      : new TimeoutError(`There is no connection to a relay: ${fault}`, timeoutMs, {
+        cause: new Error(fault),
+      });
+    this.take(number)?.reject(error);
   }
 }

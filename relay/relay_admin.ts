@@ -95,7 +95,8 @@ export class RelayAdmin {
       const isOver = this.#clock.nowMs() >= endMs || (isImpatient && fault !== undefined);
       if (secretFault !== undefined || this.#closed || isOver) {
         const why = secretFault ?? fault ?? "silence";
-        throw new RelayAwayError(`No relay answers at ${this.name}: ${why}`);
+        const cause = new Error(why);
+        throw new RelayAwayError(`No relay answers at ${this.name}: ${why}`, { cause });
       }
       await sleep(this.#clock, LOOK_MS);
     }

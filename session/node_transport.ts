@@ -2,7 +2,7 @@
 
 import { connect, type Socket } from "node:net";
 import type { Address } from "../reactor/address.ts";
-import { messageOf } from "../reactor/errors.ts";
+import { connectionFault } from "../reactor/runtime/common.ts";
 import type {
   ConnectOptions,
   PeerCertificate,
@@ -49,7 +49,7 @@ class NodeStream implements Stream {
         this.#heard = true;
         if (!this.#closed) handlers.onData(chunk);
       })
-      .on("error", (error) => this.#lost(messageOf(error)))
+      .on("error", (error) => this.#lost(connectionFault(error)))
       .on("close", () => this.#lost(ENDED));
   }
 
@@ -127,7 +127,8 @@ export function connectBy(
     const failed = (error: Error): void => {
       signal.removeEventListener("abort", giveUp);
       socket.destroy();
-      reject(kind.faultText === undefined ? error : new Error(kind.faultText(error)));
+      const { faultText = connectionFault } = kind;
+      reject(new Error(faultText(error), { cause: error }));
     };
     const ended = (): void => failed(new Error(ENDED));
     socket.on("error", failed).once("close", ended).once(kind.readyEvent, () => {

@@ -2,9 +2,11 @@
 
 import type { Command } from "commander";
 import { LarsClient } from "../api/mod.ts";
+import { resolvedAgent } from "../control/explain/agent_probe.ts";
 import { readSecrets } from "../daemon/daemon.ts";
 import { RetCode } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
+import { ConnectError } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { CommandError, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
 import { agentOption } from "./command.ts";
@@ -89,11 +91,19 @@ export async function initModule(
     printLine(`modid ${modId}, cmdid ${cmdId} still not exist host, after register, ${shown}`);
   }
   if (answers) return true;
-  tellNoAnswer(
-    flags,
-    `No agent answers at ${formatAddress(flags.agent)}: is it running, and does it want a token?`,
-  );
+  tellNoAnswer(flags, await noAgentText(flags.agent));
   return false;
+}
+
+/** What to look at when an agent is silent. */
+async function noAgentText(agent: Address): Promise<string> {
+  try {
+    await resolvedAgent(agent);
+  } catch (error) {
+    if (error instanceof ConnectError) return error.message;
+    throw error;
+  }
+  return `No agent answers at ${formatAddress(agent)}: is it running, and does it want a token?`;
 }
 
 /** What a return code means, in the words of the original's tools. */

@@ -7,12 +7,17 @@ import { DEFAULT_PORTS, RELAY_MESSAGE_BYTES_MAX } from "../proto/message_ids.ts"
 import { formatAddress } from "../reactor/address.ts";
 import { parseWhole } from "../model/route_values.ts";
 import { UINT32_MAX } from "../model/module.ts";
-import { messageOf } from "../reactor/errors.ts";
 import { argument, CommandError } from "./cli_errors.ts";
 import { parsePeer } from "./cli_arguments.ts";
 import { addExamples } from "./command.ts";
+import { dialFault } from "./fetch_fault.ts";
 import type { RelayTelling } from "../relay/relay_admin.ts";
-import { type RelayAddressFlags, relaySecrets, withRelayAdmin } from "./relay_admin.ts";
+import {
+  type RelayAddressFlags,
+  relayFailure,
+  relaySecrets,
+  withRelayAdmin,
+} from "./relay_admin.ts";
 import { runRelayBench } from "./relay_bench.ts";
 import { StopSignal } from "./stop_signal.ts";
 import { noteLine, printJson, printLine, printTable } from "./terminal.ts";
@@ -127,7 +132,7 @@ function addSend(relay: Command): void {
         if (flags.json === true) return printJson({ to, receivers, stored: flags.stored === true });
         printLine(flags.stored === true ? `kept for ${to}` : `sent to ${receivers}`);
       } catch (error) {
-        throw new CommandError(messageOf(error), { cause: error });
+        throw relayFailure(error, flags);
       } finally {
         await client.close();
       }
@@ -281,7 +286,7 @@ async function echo(flags: EchoFlags): Promise<void> {
     // Nothing has been tried yet: that is no fault to speak of.
     const isFirst = toldFault === "" && fault?.fault === NOT_CONNECTED_YET;
     if (fault !== undefined && fault.fault !== toldFault && !isFirst) {
-      noteLine(`${fault.relay}: ${fault.fault}`);
+      noteLine(`${fault.relay}: ${dialFault(fault.fault, "the relay")}; trying again`);
     }
     toldFault = fault?.fault ?? "";
     await stop.sleep(LOOK_INTERVAL_MS);

@@ -204,3 +204,17 @@ test("lars test: no agent ends with 0 as in the original, with 1 when strict", a
     }));
   });
 });
+
+test("lars test: of a host that has no address it says so", async () => {
+  await withProcesses(async (processes) => {
+    for (const tool of ["gethost", "getroute"]) {
+      const words = ["test", tool, "1", "1", "--agent", "nohost.invalid", "--strict"];
+      const { code, stderr } = await processes.run("tools/lars.ts", words);
+      assert.equal(code, 1);
+      assert.match(
+        stderr,
+        /^lars: nohost\.invalid:8888: the host has no IPv4 address \(is its name/,
+      );
+    }
+  });
+});

@@ -17,20 +17,32 @@ function textsOf(error: unknown): string {
 /** A fault before the request was sent; after it nobody knows how far the other side came. */
 const UNSENT = true;
 
-/** What a fault looks like, and what it means; the first that fits. */
-const MEANINGS: readonly (readonly [pattern: RegExp, meaning: string, unsent?: true])[] = [
-  [/TimeoutError/, "it took too long"],
+type Meaning = readonly [pattern: RegExp, meaning: string, unsent?: true];
+
+/** Faults of connecting, whatever is to be said over the connection. */
+const DIAL_MEANINGS: readonly Meaning[] = [
   [
-    /ECONNREFUSED|refused/i,
+    /ECONNREFUSED|connection ?refused/i,
     "nothing listens there (is the console running, is the port right?)",
     UNSENT,
   ],
-  [/Requests to port \d+ are blocked/, "HTTP clients refuse to ask at such a port", UNSENT],
   [
-    /ENOTFOUND|EAI_AGAIN|getaddrinfo|dns error/i,
+    /ENOTFOUND|EAI_AGAIN|getaddrinfo|dns error|failed to lookup|no address is known/i,
     "no address is known for that name (is it right, and does the name server answer?)",
     UNSENT,
   ],
+  [
+    /EHOSTUNREACH|ENETUNREACH|unreachable|No route to host/i,
+    "that host cannot be reached",
+    UNSENT,
+  ],
+];
+
+/** What a fault looks like, and what it means; the first that fits. */
+const MEANINGS: readonly Meaning[] = [
+  [/TimeoutError/, "it took too long"],
+  [/Requests to port \d+ are blocked/, "HTTP clients refuse to ask at such a port", UNSENT],
+  ...DIAL_MEANINGS,
   [
     /not valid for name|ALTNAME/i,
     "its certificate is one for another name; give the name that it was made for",
@@ -48,11 +60,6 @@ const MEANINGS: readonly (readonly [pattern: RegExp, meaning: string, unsent?: t
   [
     /ECONNRESET|closed unexpectedly|closed before message|connection reset/i,
     "it closed the connection; try https://, or another port",
-  ],
-  [
-    /EHOSTUNREACH|ENETUNREACH|unreachable|No route to host/i,
-    "that host cannot be reached",
-    UNSENT,
   ],
 ];
 
@@ -77,4 +84,15 @@ export function fetchFault(error: unknown, peer = "the console"): string {
     deepest = deepest.cause;
   }
   return deepest instanceof Error ? deepest.message : String(error);
+}
+
+/**
+ * Why a connection to a service could not be made, and what to look at; other faults as they are said.
+ *
+ * @param fault What the session with it says.
+ * @param peer Who was called, such as "the relay".
+ */
+export function dialFault(fault: string, peer: string): string {
+  const meaning = DIAL_MEANINGS.find(([pattern]) => pattern.test(fault))?.[1];
+  return meaning === undefined ? fault : meaning.replace("the console", peer);
 }

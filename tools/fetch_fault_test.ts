@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fetchFault, mayHaveArrived } from "./fetch_fault.ts";
+import { dialFault, fetchFault, mayHaveArrived } from "./fetch_fault.ts";
 
 /** An error as one of the runtimes makes it. */
 function fault(message: string, code?: string): Error {
@@ -41,6 +41,20 @@ test("fetchFault(): the same words for what each runtime says in its own", () =>
   const circle = fault("x");
   circle.cause = fault("y");
   assert.equal(fetchFault(circle), "y");
+});
+
+test("dialFault(): what to look at when nobody can be called", () => {
+  const cases: readonly (readonly [fault: string, words: RegExp])[] = [
+    ["connection refused", /^nothing listens there \(is the relay running, is the port right\?\)$/],
+    ["connect ECONNREFUSED 127.0.0.1:1", /^nothing listens there/],
+    ["no address is known for that name", /^no address is known for that name \(is it right, /],
+    ["getaddrinfo ENOTFOUND nohost", /^no address is known/],
+    ["failed to lookup address information: Name or service not known", /^no address is known/],
+    ["no route to host", /^that host cannot be reached$/],
+    ["TLS: its certificate has expired (x)", /^TLS: its certificate has expired \(x\)$/],
+    ["silence", /^silence$/],
+  ];
+  for (const [fault, words] of cases) assert.match(dialFault(fault, "the relay"), words);
 });
 
 test("mayHaveArrived() is false only where nothing was sent", () => {

@@ -3,12 +3,14 @@
 import { type ClientTls, transportOf } from "../api/tls_option.ts";
 import { clientTlsOfEnvironment } from "./tls_access.ts";
 import { readToken } from "../daemon/daemon.ts";
-import type { Address } from "../reactor/address.ts";
+import { type Address, formatAddress } from "../reactor/address.ts";
+import { messageOf, TimeoutError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import { RelayAdmin, RelayAnswerError, RelayAwayError } from "../relay/relay_admin.ts";
 import { Secrets } from "../session/secrets.ts";
 import { CommandError } from "./cli_errors.ts";
+import { dialFault } from "./fetch_fault.ts";
 
 /** How a relay is found. */
 export interface RelayAddressFlags {
@@ -43,8 +45,18 @@ export async function withRelayAdmin<T>(
     return await fn(admin);
   } catch (error) {
     const isAnswer = error instanceof RelayAnswerError || error instanceof RelayAwayError;
-    throw isAnswer ? new CommandError(error.message, { cause: error }) : error;
+    throw isAnswer ? relayFailure(error, flags) : error;
   } finally {
     await admin.close();
   }
+}
+
+/** What a relay refused, or why it could not be reached, and what to look at then. */
+export function relayFailure(error: unknown, { relay }: RelayAddressFlags): CommandError {
+  const isAway = error instanceof RelayAwayError || error instanceof TimeoutError;
+  if (!isAway || !(error.cause instanceof Error)) {
+    return new CommandError(messageOf(error), { cause: error });
+  }
+  const why = dialFault(error.cause.message, "the relay");
+  return new CommandError(`No relay answers at ${formatAddress(relay)}: ${why}`, { cause: error });
 }

@@ -2,10 +2,9 @@
 
 import { RelayClient } from "../api/relay_client.ts";
 import { formatAddress } from "../reactor/address.ts";
-import { messageOf } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { CommandError } from "./cli_errors.ts";
-import { type RelayAddressFlags, relaySecrets } from "./relay_admin.ts";
+import { type RelayAddressFlags, relayFailure, relaySecrets } from "./relay_admin.ts";
 
 /** What is measured. */
 export interface RelayBenchPlan {
@@ -29,6 +28,9 @@ export interface RelayBenchResult {
   readonly p99Ms: number;
 }
 
+/** Longest wait for a connection, or for an answer. */
+const ANSWER_TIMEOUT_MS = 5_000;
+
 /** Times in classes of a tenth of a millisecond, up to ten seconds. */
 const CLASS_MS = 0.1;
 const CLASSES = 100_000;
@@ -42,13 +44,13 @@ export async function runRelayBench(
   const relays = [formatAddress(flags.relay)];
   const clients = Array.from(
     { length: plan.clients },
-    () => new RelayClient({ relays, ...secrets }),
+    () => new RelayClient({ relays, ...secrets, timeoutMs: ANSWER_TIMEOUT_MS }),
   );
   const data = new Uint8Array(plan.bytes).fill(97);
   const classes = new Uint32Array(CLASSES);
   let answers = 0;
   let failures = 0;
-  let failure: string | undefined;
+  let failure: unknown;
   const startMs = systemClock.nowMs();
   const endMs = startMs + plan.seconds * 1000;
   const one = async (client: RelayClient): Promise<void> => {
@@ -59,8 +61,8 @@ export async function runRelayBench(
         answers++;
       } catch (error) {
         failures++;
-        failure ??= messageOf(error);
-        if (answers === 0 && failures > 100) return;
+        failure ??= error;
+        if (answers === 0 && (failures > 100 || !client.connected)) return;
       }
       nowMs = systemClock.nowMs();
       classes[Math.min(CLASSES - 1, Math.floor((nowMs - sentMs) / CLASS_MS))]++;
@@ -71,9 +73,10 @@ export async function runRelayBench(
   );
   const tookMs = systemClock.nowMs() - startMs;
   await Promise.all(clients.map((client) => client.close()));
-  if (answers === 0) throw new CommandError(`No request was answered: ${failure ?? "no reason"}`);
+  const text = failure === undefined ? undefined : relayFailure(failure, flags).message;
+  if (answers === 0) throw new CommandError(`No request was answered: ${text ?? "no reason"}`);
   const [p50Ms, p99Ms] = [0.5, 0.99].map((share) => quantile(classes, share));
-  return { answers, failures, failure, perSecond: answers / tookMs * 1000, p50Ms, p99Ms };
+  return { answers, failures, failure: text, perSecond: answers / tookMs * 1000, p50Ms, p99Ms };
 }
 
 function quantile(classes: Uint32Array, share: number): number {

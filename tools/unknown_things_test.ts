@@ -11,6 +11,9 @@ const TIMEOUT = { timeout: 300_000 };
 /** A command line that names something that is not there, and what is said of it. */
 type Row = readonly [line: string, words: RegExp];
 
+const NO_RELAY =
+  /No relay answers at 127\.0\.0\.1:1: nothing listens there \(is the relay running, is the port/;
+
 /**
  * Every command: how it ends when what it names is not there; or why it names nothing that could be
  * missing. A new command has to be added here.
@@ -127,11 +130,21 @@ const COMMANDS: Readonly<Record<string, readonly Row[] | string>> = {
   "reactor server": "names nothing",
   "reactor qps": "names no module",
   "relay echo": "waits for its relay",
-  "relay ls": [["relay ls --relay 127.0.0.1:1", /No relay answers at 127\.0\.0\.1:1/]],
-  "relay kick": [["relay kick 7 --relay 127.0.0.1:1", /No relay answers at 127\.0\.0\.1:1/]],
-  "relay send": [["relay send ann x --relay 127.0.0.1:1", /did not answer in time/]],
-  "relay tail": [["relay tail --relay 127.0.0.1:1", /No relay answers at 127\.0\.0\.1:1/]],
-  "relay bench": "needs a relay and a worker, and runs for seconds",
+  "relay ls": [
+    ["relay ls --relay 127.0.0.1:1", NO_RELAY],
+    [
+      "relay ls --relay nohost.invalid",
+      /No relay answers at nohost.invalid:2000: no address is kno/,
+    ],
+  ],
+  "relay kick": [["relay kick 7 --relay 127.0.0.1:1", NO_RELAY]],
+  "relay send": [
+    ["relay send ann x --relay 127.0.0.1:1", NO_RELAY],
+    ["relay send ann x --group --relay 127.0.0.1:1", NO_RELAY],
+    ["relay send ann x --relay nohost.invalid", /nohost.invalid:2000: no address is known for/],
+  ],
+  "relay tail": [["relay tail --relay 127.0.0.1:1", NO_RELAY]],
+  "relay bench": [["relay bench --seconds 60 --relay 127.0.0.1:1", NO_RELAY]],
 };
 
 function leaves(command: Command, path: string): string[] {

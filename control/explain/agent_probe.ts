@@ -8,7 +8,7 @@ import { decodeHello, frameGetRouteRequest, frameHello, type Hello } from "../..
 import { AGENT_PORT_COUNT, HELLO_PROTOCOL, MessageId } from "../../proto/message_ids.ts";
 import { readDatagram } from "../../proto/wire.ts";
 import { type Address, formatAddress, isLoopback } from "../../reactor/address.ts";
-import { ConnectError, messageOf, ProtocolError, TimeoutError } from "../../reactor/errors.ts";
+import { ConnectError, ProtocolError, TimeoutError } from "../../reactor/errors.ts";
 import { runtime } from "../../reactor/runtime/mod.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 
@@ -36,7 +36,7 @@ export interface AgentFacts {
  * @throws {ConnectError} when its host has no address.
  */
 export async function probeAgent(agent: Address): Promise<AgentFacts> {
-  const to = await resolved(agent);
+  const to = await resolvedAgent(agent);
   const question = frameHello({
     protocol: HELLO_PROTOCOL,
     software: softwareName(),
@@ -68,7 +68,7 @@ export async function isOriginalAgent(agent: Address, module: ModuleKey): Promis
   const { modId, cmdId } = module.modId === 0 && module.cmdId === 0
     ? { modId: 1, cmdId: 1 }
     : module;
-  const { hostname, port } = await resolved(agent);
+  const { hostname, port } = await resolvedAgent(agent);
   // Each module has its port, as callers find it.
   const own = port + (modId + cmdId) % AGENT_PORT_COUNT;
   // Any answer will do: no room is made for a longer one, which the original would not need.
@@ -101,13 +101,14 @@ export async function askAgent(agent: Address): Promise<AgentFacts & { original?
 }
 
 /** The address with a host of numbers. @throws {ConnectError} when the host has none. */
-async function resolved(agent: Address): Promise<Address> {
+export async function resolvedAgent(agent: Address): Promise<Address> {
   const { hostname, port } = agent;
   if (/^[\d.]+$/.test(hostname)) return agent;
   try {
     return { hostname: (await lookup(hostname, { family: 4 })).address, port };
   } catch (error) {
-    const message = `the host has no IPv4 address: ${messageOf(error)}`;
+    const message =
+      "the host has no IPv4 address (is its name right, does the name server answer?)";
     throw new ConnectError(formatAddress(agent), message, { cause: error });
   }
 }

@@ -40,6 +40,8 @@ const REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: "connection timed out",
   EHOSTUNREACH: "no route to host",
   ENETUNREACH: "network is unreachable",
+  ENOTFOUND: "no address is known for that name",
+  EAI_AGAIN: "no name server answers for that name",
 };
 
 /** A short text for the fault of a connection. */

@@ -2,7 +2,7 @@
 
 import type { Socket } from "node:net";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
-import { messageOf } from "../../reactor/errors.ts";
+import { connectionFault } from "../../reactor/runtime/common.ts";
 import type { ConnectOptions, Stream, TcpConnector } from "../../reactor/runtime/types.ts";
 import { connectBy, type SocketKind } from "../node_transport.ts";
 import {
@@ -43,7 +43,9 @@ const FAULTS: readonly (readonly [pattern: RegExp, text: string])[] = [
 function faultText(error: Error): string {
   const { code = "" } = error as { code?: string };
   const known = FAULTS.find(([pattern]) => pattern.test(`${code} ${error.message}`));
-  return known === undefined ? messageOf(error) : `TLS: ${known[1]} (${code || error.message})`;
+  return known === undefined
+    ? connectionFault(error)
+    : `TLS: ${known[1]} (${code || error.message})`;
 }
 
 /** Why a service may end a connection without a word: a certificate that it does not take. */
