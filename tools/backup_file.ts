@@ -7,6 +7,7 @@ import type { Readable } from "node:stream";
 import { createGunzip, createGzip } from "node:zlib";
 import { messageOf, StoreError } from "../reactor/errors.ts";
 import { BACKUP_LINE_CHARS_MAX, BackupError } from "../sql/backup/backup_format.ts";
+import { StatementFault } from "../sql/drivers/driver.ts";
 import type { LineHash } from "../sql/backup/backup.ts";
 import { CommandError } from "./cli_errors.ts";
 
@@ -45,7 +46,7 @@ export async function writeLines<T>(
   } catch (error) {
     await rm(beside, { force: true });
     if (error instanceof StoreError || error instanceof BackupError) throw error;
-    if (error instanceof CommandError) throw error;
+    if (error instanceof CommandError || error instanceof StatementFault) throw error;
     throw new CommandError(`${path} cannot be written: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { runAdmin, withTestDatabase } from "../tests/support/mariadb.ts";
 import { DatabaseSync } from "node:sqlite";
@@ -127,5 +128,47 @@ test("a database newer than the program: everybody says so, nobody writes, reads
     assert.equal(rowsOf(), before);
     database.close();
     await store.ping();
+  });
+});
+
+test("lars: no command but those that make a database touches a file that is none", async () => {
+  await withProcesses(async (processes) => {
+    const cwd = processes.directory;
+    const lars = (...args: string[]): Promise<Ended> =>
+      processes.run("tools/lars.ts", args, { cwd });
+    const other = new DatabaseSync(join(cwd, "other"));
+    other.exec("CREATE TABLE t (a)");
+    other.close();
+    writeFileSync(join(cwd, "empty"), "");
+    writeFileSync(join(cwd, "text"), "hello");
+    const files = ["empty", "other", "text"];
+    const bytesOf = (): string[] => files.map((name) => readFileSync(join(cwd, name), "base64"));
+    const before = bytesOf();
+    const faults = ["which is empty", "which has no table RouteData", "which is no file of SQLite"];
+    const commands = [
+      "route ls",
+      "sql status",
+      "backup b.gz",
+      "route add 1 1 10.0.0.1:80",
+      "user ls",
+    ];
+    for (const [index, file] of files.entries()) {
+      await Promise.all(commands.map(async (line) => {
+        const { code, stderr } = await lars(...line.split(" "), "--store", `sqlite:${file}`);
+        assert.equal(code, 1, `${line}: ${stderr}`);
+        assert.match(
+          stderr,
+          new RegExp(`no database of Lars at ${file}, ${faults[index]}: name one`),
+        );
+      }));
+    }
+    assert.deepEqual(bytesOf(), before);
+    assert.deepEqual(readdirSync(cwd).sort(), files, "nothing was made beside them");
+    assert.match(
+      (await lars("route", "ls", "--store", "sqlite:.")).stderr,
+      /at \., which is a folder/,
+    );
+    assert.equal((await lars("sql", "migrate", "--store", "sqlite:empty")).code, 0);
+    assert.equal((await lars("route", "ls", "--store", "sqlite:empty")).code, 0);
   });
 });

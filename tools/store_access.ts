@@ -1,6 +1,6 @@
 // Shell. The database of a command: which one is meant, opened, and closed again.
 
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { type Command, Option } from "commander";
 import {
   dataDirStoreUrl,
@@ -9,6 +9,7 @@ import {
 } from "../daemon/settings/common_settings.ts";
 import { readStoreUrl } from "../daemon/settings/store_url_file.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
+import { messageOf } from "../reactor/errors.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
@@ -106,8 +107,8 @@ const CLOCK_WAIT_MS = 1_000;
  * Opens the database, calls `fn`, and closes it. `clock` tells the time of the database, by which
  * ages of what stands in it are right on every host.
  *
- * @throws {CommandError} when the embedded database does not exist and `create` is not set: an empty
- * one in the wrong folder would only hide the mistake.
+ * @throws {CommandError} when the embedded database does not exist, or the file is none, and `create`
+ * is not set: an empty one in the wrong folder would only hide the mistake.
  */
 export async function withStore<T>(
   flags: StoreFlags,
@@ -116,7 +117,7 @@ export async function withStore<T>(
 ): Promise<T> {
   const url = storeUrlOf(flags);
   warnOfPassword(flags);
-  if (options.create !== true) requireFile(url);
+  if (options.create !== true) await requireFile(url);
   const { openStore } = await import("../sql/open_store.ts");
   const store = await openStore(url, { log: STORE_LOG });
   const clock = new DatabaseClock({ clock: systemClock, store, log: CLOCK_LOG });
@@ -136,7 +137,7 @@ export async function withDriver<T>(
 ): Promise<T> {
   const url = storeUrlOf(flags);
   warnOfPassword(flags);
-  requireFile(url);
+  await requireFile(url);
   const { openDriver } = await import("../sql/open_store.ts");
   const driver = await openDriver(url, { log: STORE_LOG, queryTimeoutMs: COPY_TIMEOUT_MS });
   try {
@@ -149,16 +150,33 @@ export async function withDriver<T>(
   }
 }
 
-/** False for an embedded database whose file does not exist; whoever opens it would make it. */
+/** False for an embedded database of which nothing is there; whoever opens it would make it. */
 export function isThere(url: string): boolean {
-  return !url.startsWith("sqlite:") || existsSync(url.slice("sqlite:".length));
+  const path = sqlitePathOf(url);
+  return path === undefined || (existsSync(path) && statSync(path).size > 0);
 }
 
-/** @throws {CommandError} when an embedded database does not exist. */
-function requireFile(url: string): void {
-  if (isThere(url)) return;
-  throw new CommandError(
-    `There is no database at ${url.slice("sqlite:".length)}: name one with --store or --data, ` +
-      "or make one with `lars up` or `lars sql migrate`",
-  );
+function sqlitePathOf(url: string): string | undefined {
+  return url.startsWith("sqlite:") ? url.slice("sqlite:".length) : undefined;
+}
+
+/**
+ * Before a file is opened that no command should make or change.
+ *
+ * @throws {CommandError} when an embedded database does not exist, or the file is none of ours.
+ */
+async function requireFile(url: string): Promise<void> {
+  const path = sqlitePathOf(url);
+  if (path === undefined) return;
+  const what = "name one with --store or --data, or make one with `lars up` or `lars sql migrate`";
+  if (!existsSync(path)) throw new CommandError(`There is no database at ${path}: ${what}`);
+  const { sqliteFileFault } = await import("../sql/drivers/sqlite_file.ts");
+  let fault: string | undefined;
+  try {
+    fault = sqliteFileFault(path);
+  } catch (error) {
+    throw new CommandError(`${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  if (fault === undefined) return;
+  throw new CommandError(`There is no database of Lars at ${path}, which ${fault}: ${what}`);
 }
