@@ -162,7 +162,7 @@ async function backAndForth(processes: Processes, from: string, to: string): Pro
       "--replace",
       "--yes",
     );
-    assert.equal(cut.code, 1);
+    assert.equal(cut.code, 2);
     assert.match(cut.stderr, /lars\.gz\.cut: It (is no whole backup|has no end)/);
     assert.equal(await node(), nodeOf(3).ip, "nothing has changed");
     await larsOk(processes, "restore", file, "--store", from, "--replace", "--yes");

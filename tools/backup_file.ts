@@ -6,10 +6,14 @@ import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { createGunzip, createGzip } from "node:zlib";
 import { messageOf, StoreError } from "../reactor/errors.ts";
-import { BACKUP_LINE_CHARS_MAX, BackupError } from "../sql/backup/backup_format.ts";
+import {
+  BACKUP_LINE_CHARS_MAX,
+  BackupError,
+  BackupFileError,
+} from "../sql/backup/backup_format.ts";
 import { StatementFault } from "../sql/drivers/driver.ts";
 import type { LineHash } from "../sql/backup/backup.ts";
-import { CommandError } from "./cli_errors.ts";
+import { CommandError, UsageError } from "./cli_errors.ts";
 
 /** Only the owner: it holds hashes of passwords, and secrets. */
 const FILE_MODE = 0o600;
@@ -87,14 +91,15 @@ async function drainInto(from: Readable, file: FileHandle): Promise<void> {
 /**
  * Reads the lines of a file.
  *
- * @throws {CommandError} naming the file and what is wrong with it.
+ * @throws {UsageError} naming the file and what is wrong with it.
+ * @throws {CommandError} when the database does not take it.
  */
 export async function withLines<T>(
   path: string,
   body: (lines: AsyncIterator<string>) => Promise<T>,
 ): Promise<T> {
   await stat(path).catch((error: unknown) => {
-    throw new CommandError(`${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new UsageError(`${path} cannot be read: ${messageOf(error)}`, { cause: error });
   });
   const file = createReadStream(path);
   const plain = createGunzip();
@@ -104,10 +109,9 @@ export async function withLines<T>(
   try {
     return await body(backupLines(plain));
   } catch (error) {
-    if (error instanceof BackupError) {
-      throw new CommandError(`${path}: ${error.message}`, { cause: error });
-    }
-    throw error;
+    if (!(error instanceof BackupError)) throw error;
+    const Fault = error instanceof BackupFileError ? UsageError : CommandError;
+    throw new Fault(`${path}: ${error.message}`, { cause: error });
   } finally {
     file.destroy();
     plain.destroy();
@@ -118,7 +122,7 @@ export async function withLines<T>(
  * The lines of a text that comes in pieces, in time that grows with its length.
  *
  * @param charsMax Longest line.
- * @throws {BackupError} when it is cut off, cannot be read, or has a longer line.
+ * @throws {BackupFileError} when it is cut off, cannot be read, or has a longer line.
  */
 export async function* backupLines(
   plain: AsyncIterable<unknown>,
@@ -143,9 +147,9 @@ export async function* backupLines(
     const fault = isTorn
       ? "It is no whole backup, which is a file compressed with gzip"
       : "It cannot be read";
-    throw new BackupError(`${fault}: ${messageOf(error)}`, { cause: error });
+    throw new BackupFileError(`${fault}: ${messageOf(error)}`, { cause: error });
   }
-  if (line.length > 0) throw new BackupError("It has no end: it was cut off");
+  if (line.length > 0) throw new BackupFileError("It has no end: it was cut off");
 }
 
 /** A line of which only the pieces are kept until its end has come: else each would copy it all. */
@@ -158,7 +162,7 @@ class LongLine {
   add(piece: string): void {
     this.length += piece.length;
     if (this.length > this.charsMax) {
-      throw new BackupError(
+      throw new BackupFileError(
         `Line ${this.number} has more than ${this.charsMax} characters, which no row may have`,
       );
     }

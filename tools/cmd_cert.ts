@@ -119,7 +119,7 @@ function addMake(cert: Command): void {
       const { makeCertificate } = await import("../session/tls/certificate_maker.ts");
       const wish = { name, roles: role, hosts, days, nowMs: systemClock.wallMs() };
       const made = await makeCertificate(authority, wish).catch((error) => {
-        throw new CommandError(`The authority in ${ca} cannot be used: ${messageOf(error)}`);
+        throw new UsageError(`The authority in ${ca} cannot be used: ${messageOf(error)}`);
       });
       await writePrivate(out, made.cert + made.key, force);
       printLine(`made ${out}: ${role.join(", ") || "no role"}, valid for ${days} days`);
@@ -139,7 +139,7 @@ function addShow(cert: Command): void {
     .action(async (file: string, { json }: { json?: boolean }) => {
       const text = await readText(file);
       const checks = await import("../session/tls/certificate_check.ts");
-      const facts = asCommandError(() => checks.readCertificate(text, file));
+      const facts = asUsageError(() => checks.readCertificate(text, file));
       const hasKey = text.includes("PRIVATE KEY-----");
       const names = { cert: file, key: file };
       const fault = hasKey
@@ -179,11 +179,11 @@ function faultOf(fn: () => unknown): string {
   }
 }
 
-function asCommandError<T>(fn: () => T): T {
+function asUsageError<T>(fn: () => T): T {
   try {
     return fn();
   } catch (error) {
-    throw new CommandError(messageOf(error), { cause: error });
+    throw new UsageError(messageOf(error), { cause: error });
   }
 }
 
@@ -191,7 +191,7 @@ async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    throw new CommandError(`${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new UsageError(`${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 

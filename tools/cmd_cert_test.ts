@@ -63,7 +63,7 @@ test(
   () =>
     withProcesses(async (processes) => {
       const table: [words: string[], code: number, said: RegExp][] = [
-        [["cert", "make", "a", "--role", "agent"], 1, /ca\.pem cannot be read/],
+        [["cert", "make", "a", "--role", "agent"], 2, /ca\.pem cannot be read/],
         [["cert", "ca"], 0, /^$/],
         [["cert", "ca"], 1, /it is there already; --force writes over it/],
         [["cert", "make", "a"], 2, /needs a role or a host/],
@@ -74,8 +74,8 @@ test(
         [["cert", "make", "a", "--role", "agent"], 0, /^$/],
         [["cert", "make", "a", "--role", "agent"], 1, /it is there already/],
         [["cert", "make", "a", "--role", "dns", "--force"], 0, /^$/],
-        [["cert", "show", "ca.key"], 1, /must hold a certificate/],
-        [["cert", "show", "nothing.pem"], 1, /cannot be read/],
+        [["cert", "show", "ca.key"], 2, /must hold a certificate/],
+        [["cert", "show", "nothing.pem"], 2, /cannot be read/],
       ];
       for (const [words, code, said] of table) {
         const ended = await lars(processes, words);

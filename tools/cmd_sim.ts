@@ -322,7 +322,7 @@ async function runReplay(
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    throw new CommandError(`--replay ${path} cannot be read: ${messageOf(error)}`);
+    throw new UsageError(`--replay ${path} cannot be read: ${messageOf(error)}`);
   }
   const outcomes = judgeRecording(path, text, policies);
   if (flags.json === true) return printJson({ replay: path, policies: outcomes });
@@ -358,7 +358,7 @@ function judgeRecording(
     const reports = parseRecording(text);
     return policies.map(({ name, policy }) => ({ policy: name, ...replay(reports, policy) }));
   } catch (error) {
-    if (error instanceof RangeError) throw new CommandError(`--replay ${path}: ${error.message}`);
+    if (error instanceof RangeError) throw new UsageError(`--replay ${path}: ${error.message}`);
     throw error;
   }
 }

@@ -85,7 +85,7 @@ test("lars sim --replay says what the rules make of recorded reports", async () 
       assert.match(stdout, /\n0\.0 s: 10\.0\.0\.1:80 of module 1,1 is overload/);
       writeFileSync(file, "x\n");
       const wrong = await processes.run("tools/lars.ts", args);
-      assert.equal(wrong.code, 1);
+      assert.equal(wrong.code, 2);
       assert.match(wrong.stderr, /reports\.jsonl: Line 1 of the recording must be a JSON object/);
     });
   } finally {
@@ -107,7 +107,7 @@ const mistakes: readonly (readonly [args: string[], code: 1 | 2, complaint: RegE
   [["--set", "none=2"], 2, /Unknown key "none"/],
   [["--set", "errRate"], 2, /--set must look like NAME=VALUE: current value is "errRate"/],
   [["--seeds", "0"], 2, /--seeds must be a whole number from 1 to 1000: current value is "0"/],
-  [["--replay", "/proc/none"], 1, /--replay \/proc\/none cannot be read/],
+  [["--replay", "/proc/none"], 2, /--replay \/proc\/none cannot be read/],
   [["--promises", "--svg", "x.svg"], 2, /--svg draws a run/],
   [["--replay", "x", "--svg", "x.svg"], 2, /--svg draws a run/],
   [["word"], 2, /too many arguments/],

@@ -12,6 +12,7 @@ import {
   BACKUP_VERSION,
   type BackupEnd,
   BackupError,
+  BackupFileError,
   type BackupHead,
   type BackupTable,
   formatBackupEnd,
@@ -105,9 +106,9 @@ async function readHead(
   return { head, tables };
 }
 
-function refuseNewer(who: string, schemaVersion: number): void {
+function refuseNewer(who: string, schemaVersion: number, Fault = BackupError): void {
   if (schemaVersion <= SCHEMA_VERSION) return;
-  throw new BackupError(
+  throw new Fault(
     `${who} schema version ${schemaVersion}, and this program knows ${SCHEMA_VERSION}: take the ` +
       "program that made it, or a later one",
   );
@@ -169,13 +170,13 @@ export class BackupReader {
   /**
    * Reads the first line.
    *
-   * @throws {BackupError} when it is none, or of a schema that is newer than this program.
+   * @throws {BackupFileError} when it is none, or of a schema that is newer than this program.
    */
   static async open(options: ReadBackupOptions): Promise<BackupReader> {
     const first = await options.lines.next();
-    if (first.done === true) throw new BackupError("It is empty");
+    if (first.done === true) throw new BackupFileError("It is empty");
     const head = parseBackupHead(first.value);
-    refuseNewer("It is of", head.schemaVersion);
+    refuseNewer("It is of", head.schemaVersion, BackupFileError);
     options.hash.update(`${first.value}\n`);
     return new BackupReader(head, options);
   }
@@ -183,7 +184,7 @@ export class BackupReader {
   /**
    * Reads the rest.
    *
-   * @throws {BackupError} when a line is not what it should be, some are missing, or the sum does not
+   * @throws {BackupFileError} when a line is not what it should be, some are missing, or the sum does not
    * match: what was told before is not to be believed then.
    */
   async read(onRows: OnRows): Promise<number> {
@@ -196,15 +197,15 @@ export class BackupReader {
     const last = await this.#next();
     const end = parseBackupEnd(last);
     if (end.rows !== rows || end.sha256 !== hash.hexDigest()) {
-      throw new BackupError("It is damaged: its sum does not match");
+      throw new BackupFileError("It is damaged: its sum does not match");
     }
-    if ((await lines.next()).done !== true) throw new BackupError("Something follows its end");
+    if ((await lines.next()).done !== true) throw new BackupFileError("Something follows its end");
     return rows;
   }
 
   async #next(): Promise<string> {
     const next = await this.#options.lines.next();
-    if (next.done === true) throw new BackupError("It has no end: it was cut off");
+    if (next.done === true) throw new BackupFileError("It has no end: it was cut off");
     this.#line++;
     return next.value;
   }

@@ -12,9 +12,14 @@ export const BACKUP_LINE_CHARS_MAX = 64 * 1024 * 1024;
 /** Most tables and columns that a file may name. */
 const NAMES_MAX = 1_000;
 
-/** The file is not what it should be. */
+/** A database cannot be copied, or be filled from a file. */
 export class BackupError extends LarsError {
-  override name = "BackupError";
+  override name: string = "BackupError";
+}
+
+/** The file is not what it should be. */
+export class BackupFileError extends BackupError {
+  override name = "BackupFileError";
 }
 
 /** A table, as the first line of a file names it. */
@@ -81,22 +86,22 @@ function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new BackupError(`${what} is no JSON`, { cause: error });
+    throw new BackupFileError(`${what} is no JSON`, { cause: error });
   }
 }
 
 /**
  * The first line of a file.
  *
- * @throws {BackupError} naming what is wrong.
+ * @throws {BackupFileError} naming what is wrong.
  */
 export function parseBackupHead(text: string): BackupHead {
   const head = parseJson(text, "Its first line");
   if (!isRecord(head) || head.lars_backup === undefined) {
-    throw new BackupError("It is no file of `lars backup`");
+    throw new BackupFileError("It is no file of `lars backup`");
   }
   if (head.lars_backup !== BACKUP_VERSION) {
-    throw new BackupError(
+    throw new BackupFileError(
       `It has version ${head.lars_backup} of the format, and this program knows ${BACKUP_VERSION}`,
     );
   }
@@ -104,7 +109,7 @@ export function parseBackupHead(text: string): BackupHead {
   const dialect = database === "mysql" || database === "sqlite" ? database : undefined;
   const isWhole = isCount(schema_version) && dialect !== undefined && isCount(made_at) &&
     isCount(epoch) && isCount(version) && Array.isArray(tables) && tables.length <= NAMES_MAX;
-  if (!isWhole) throw new BackupError("Its first line lacks what it should say");
+  if (!isWhole) throw new BackupFileError("Its first line lacks what it should say");
   return {
     ...{ backupVersion: BACKUP_VERSION, schemaVersion: schema_version, dialect },
     ...{ program: String(program), madeAt: made_at, epoch, version },
@@ -119,20 +124,20 @@ function parseTable(table: unknown): BackupTable {
       columns.length <= NAMES_MAX && columns.every(isName);
     if (isName(name) && areNames && isCount(rows)) return { name, columns, rows };
   }
-  throw new BackupError("Its first line names a table that cannot be");
+  throw new BackupFileError("Its first line names a table that cannot be");
 }
 
 /**
  * A row: its values in the order of the columns.
  *
- * @throws {BackupError} naming the line.
+ * @throws {BackupFileError} naming the line.
  */
 export function parseBackupRow(text: string, columnCount: number, line: number): SqlValue[] {
   const row = parseJson(text, `Line ${line}`);
   const isValue = (value: unknown): value is SqlValue =>
     value === null || typeof value === "string" || typeof value === "number";
   if (!Array.isArray(row) || row.length !== columnCount || !row.every(isValue)) {
-    throw new BackupError(`Line ${line} must be a list of ${columnCount} numbers and texts`);
+    throw new BackupFileError(`Line ${line} must be a list of ${columnCount} numbers and texts`);
   }
   return row;
 }
@@ -140,12 +145,12 @@ export function parseBackupRow(text: string, columnCount: number, line: number):
 /**
  * The last line of a file.
  *
- * @throws {BackupError} when it is none: then the file was cut off.
+ * @throws {BackupFileError} when it is none: then the file was cut off.
  */
 export function parseBackupEnd(text: string): BackupEnd {
   const end = parseJson(text, "Its last line");
   if (!isRecord(end) || !isCount(end.rows) || typeof end.sha256 !== "string") {
-    throw new BackupError("It has no end: it was cut off");
+    throw new BackupFileError("It has no end: it was cut off");
   }
   return { rows: end.rows, sha256: end.sha256 };
 }
