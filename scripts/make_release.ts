@@ -2,15 +2,7 @@
 
 import { spawnSync } from "node:child_process";
 import { createHash, createPrivateKey, type KeyObject, sign } from "node:crypto";
-import {
-  copyFileSync,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
@@ -125,10 +117,8 @@ function main({ out, key: keyFile, only }: ReleaseFlags): void {
     if (only !== "bill") {
       step("compiling programs", "compile", "--out", folder);
       step("making Debian packages", "pack_debian", "--programs", folder, "--out", folder);
-      step("making the npm package", "pack_api", "--out", work);
-      for (const name of readdirSync(work).filter((one) => one.endsWith(".tgz"))) {
-        copyFileSync(join(work, name), join(folder, name));
-      }
+      // What it says is where the archive stays: the rest of the package is gone in the end.
+      step("making the npm package", "pack_api", "--out", work, "--archive", folder);
     }
     noteLine("writing the bill of materials and the sums");
     writeBill(folder);

@@ -70,16 +70,17 @@ function readme(): string {
   ].join("\n");
 }
 
-/** Writes the package into a folder, and packs it. @returns the path of the archive. */
-async function makePackage(folder: string): Promise<string> {
+/** Writes the package into a folder, and packs it into `archives`. @returns the path of the archive. */
+async function makePackage(folder: string, archives: string): Promise<string> {
   makeFolder(folder);
+  makeFolder(archives);
   writeFileSync(join(folder, "package.json"), manifest());
   writeFileSync(join(folder, "README.md"), readme());
   copyFileSync(join(ROOT, "LICENSE"), join(folder, "LICENSE"));
   writeFileSync(join(folder, "lars_api.js"), await bundleApiScript());
   writeFileSync(join(folder, "lars_api.d.ts"), await bundleApiTypes());
-  run("npm", ["pack", "--silent", "--pack-destination", folder, folder]);
-  return join(folder, `${PACKAGE_NAME}-${VERSION}.tgz`);
+  run("npm", ["pack", "--silent", "--pack-destination", archives, folder]);
+  return join(archives, `${PACKAGE_NAME}-${VERSION}.tgz`);
 }
 
 /** @throws {CommandError} with what the program said. */
@@ -94,9 +95,19 @@ function run(program: string, args: readonly string[]): void {
   throw new CommandError(`${program} ${args.join(" ")} failed: ${said}`);
 }
 
+interface PackFlags {
+  readonly out: string;
+  readonly archive?: string;
+  readonly check: boolean;
+}
+
 const command = new Command("deno task npm")
   .description("Make the npm package of the client library, for `npm publish`.")
   .option("--out <DIR>", "folder to write into", "dist/npm")
+  .option(
+    "--archive <DIR>",
+    "folder to write the archive into; that of --out unless told otherwise",
+  )
   .option("--no-check", "do not look at it with publint and arethetypeswrong")
   .exitOverride();
 addExamples(command, [
@@ -106,8 +117,8 @@ addExamples(command, [
 
 try {
   command.parse(process.argv.slice(2), { from: "user" });
-  const { out, check } = command.opts<{ out: string; check: boolean }>();
-  const archive = await makePackage(resolve(out));
+  const { out, archive: archives = out, check } = command.opts<PackFlags>();
+  const archive = await makePackage(resolve(out), resolve(archives));
   for (const [program, ...args] of check ? CHECKS : []) {
     noteLine(`checking with ${program}`);
     run("npx", ["-y", program, ...args, archive]);

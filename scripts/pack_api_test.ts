@@ -1,7 +1,7 @@
 // Runs on Deno only: it is the task's runtime.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { freePort } from "../tests/support/free_port.ts";
 import { findProgram } from "../tests/support/mariadb.ts";
@@ -18,14 +18,16 @@ test(
   async () => {
     await withProcesses(async (processes) => {
       const { directory } = processes;
-      const words = ["--out", `${directory}/npm`];
+      // Elsewhere, as for a release, which keeps the archive alone.
+      const words = ["--out", `${directory}/npm`, "--archive", `${directory}/kept`];
       const made = await processes.spawn("npm", "scripts/pack_api.ts", words)
         .untilEnded(PACK_TIMEOUT_MS);
       assert.equal(made.code, 0, made.stderr);
       assert.match(made.stderr, /publint.*\n.*arethetypeswrong/);
       const archive = made.stdout.trim();
       const { version } = JSON.parse(readFileSync(`${directory}/npm/package.json`, "utf8"));
-      assert.equal(archive, `${directory}/npm/lars-api-${version}.tgz`);
+      assert.equal(archive, `${directory}/kept/lars-api-${version}.tgz`);
+      assert.deepEqual(readdirSync(`${directory}/kept`), [`lars-api-${version}.tgz`]);
 
       const user = `${directory}/user`;
       mkdirSync(user);

@@ -135,8 +135,9 @@ export function startMonitor(options: MonitorOptions): MonitorServer | undefined
     return server;
   } catch (error) {
     if (!(error instanceof BindError) || settings.metricsPort !== defaultPort) throw error;
-    log.warn("Metrics are not shown: their port is taken; [metrics] port sets another", {
+    log.warn("Metrics are not shown: set [metrics] port to a free one", {
       port: defaultPort,
+      error: error.message,
     });
     return undefined;
   }
