@@ -10,6 +10,7 @@ import { ConfigError, LarsError, messageOf, StoreError } from "../reactor/errors
 import { systemClock } from "../reactor/time/system_clock.ts";
 import { tableColumnsScript } from "../sql/schema/schema_shape.ts";
 import { UsageError } from "./cli_errors.ts";
+import { ConsoleRefusedError } from "./console_client.ts";
 import { addExamples, agentOption, type CommandContext } from "./command.ts";
 import {
   type DoctorFacts,
@@ -75,7 +76,8 @@ async function attempt<T>(ask: () => Promise<T>): Promise<T | Fault> {
   } catch (error) {
     if (!(error instanceof LarsError) || error instanceof UsageError) throw error;
     if (error instanceof ConfigError) throw error;
-    const refusal = error instanceof StoreError ? error.refusal : undefined;
+    const isRefused = error instanceof StoreError || error instanceof ConsoleRefusedError;
+    const refusal = isRefused ? error.refusal : undefined;
     return { fault: messageOf(error), refusal };
   }
 }

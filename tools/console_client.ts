@@ -3,6 +3,7 @@
 import { type Command, Option } from "commander";
 import { readToken, softwareName } from "../daemon/daemon.ts";
 import { shapeWords } from "../control/shape_words.ts";
+import type { StoreRefusal } from "../reactor/errors.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import {
   API_PREFIX,
@@ -61,6 +62,23 @@ export function addServerOption(command: Command, excluded: readonly string[] = 
 export class ConsoleAwayError extends CommandError {
   override name = "ConsoleAwayError";
 }
+
+/** The database of the console refuses it something, until somebody has done something about it. */
+export class ConsoleRefusedError extends CommandError {
+  override name = "ConsoleRefusedError";
+  readonly refusal: StoreRefusal;
+
+  constructor(message: string, refusal: StoreRefusal) {
+    super(message);
+    this.refusal = refusal;
+  }
+}
+
+/** Problems that say that the database of a console refuses something. */
+const REFUSALS: Readonly<Record<string, StoreRefusal>> = {
+  "urn:lars:store-rights": "rights",
+  "urn:lars:store-schema": "schema",
+};
 
 /** Routes that answer with a JSON value. */
 export type JsonRouteName = {
@@ -265,6 +283,8 @@ export class ConsoleClient {
     if (type === "urn:lars:not-allowed") {
       return new CommandError(`${detail} (${this.origin}, token in ${this.#tokenFile})`);
     }
+    const refusal = Object.hasOwn(REFUSALS, type) ? REFUSALS[type] : undefined;
+    if (refusal !== undefined) return new ConsoleRefusedError(detail, refusal);
     const isAway = ["urn:lars:store-away", "urn:lars:too-many-requests"].includes(type);
     return isAway ? new ConsoleAwayError(detail) : new CommandError(detail);
   }

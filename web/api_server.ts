@@ -245,9 +245,10 @@ export class ApiServer {
     params: Record<string, string>,
     address: string,
   ): Promise<Response> {
+    let actor: Actor | undefined;
     try {
       requireHost(request, this.#options.hostNames);
-      const actor = await this.#authorize(name, route, request, address);
+      actor = await this.#authorize(name, route, request, address);
       const headers = new Headers();
       const context = {
         params: parsePart(route.params, params),
@@ -274,15 +275,21 @@ export class ApiServer {
       const sent = await packedBody(JSON.stringify(value), request, headers);
       return new Response(sent, { status: route.status ?? 200, headers });
     } catch (error) {
-      return this.#failed(error, name);
+      const isKnown = actor !== undefined && actor !== NOBODY && mayAct(actor.role, "viewer");
+      return this.#failed(error, name, isKnown);
     }
   }
 
-  #failed(error: unknown, name: string): Response {
-    const problem = problemOf(error);
+  #failed(error: unknown, name: string, isKnown = false): Response {
+    const problem = problemOf(error, isKnown);
     if (problem.reason === "internal") {
       const text = error instanceof Error ? error.stack ?? error.message : String(error);
       this.#options.log.error("Request failed", { route: name, error: text });
+    } else if (["store-rights", "store-schema"].includes(problem.reason)) {
+      this.#options.log.error("The database refuses the console", {
+        route: name,
+        error: messageOf(error),
+      });
     }
     return problemResponse(problem);
   }

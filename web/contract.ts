@@ -37,6 +37,8 @@ export const PROBLEMS = {
   "discovery-away": { status: 503, title: "No discovery answers" },
   "store-away": { status: 503, title: "Database does not answer" },
   "store-newer": { status: 503, title: "Database is newer than this console" },
+  "store-rights": { status: 503, title: "Database refuses the console a right" },
+  "store-schema": { status: 503, title: "Database lacks a table of the console" },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemName = keyof typeof PROBLEMS;
 
@@ -743,6 +745,8 @@ export function problemsOf(route: ApiRoute): ProblemName[] {
   return [
     "internal",
     "store-away",
+    "store-rights",
+    "store-schema",
     ...(writes ? ["store-newer"] as const : []),
     ...(route.role === "public" ? [] : ["not-logged-in"] as const),
     ...(["public", "any"].includes(route.role) ? [] : ["password-change-needed"] as const),

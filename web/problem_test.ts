@@ -14,6 +14,28 @@ test("problemOf() denies no change that may have been made", () => {
   assert.doesNotMatch(doubt.detail, /nothing was changed/);
 });
 
+test("problemOf() tells those who are known what the database refuses, others that it does", () => {
+  const denied = "SELECT command denied to user 'lars_web'@'10.0.0.5' for table `lars`.`Event`";
+  for (const refusal of ["rights", "schema"] as const) {
+    const error = new StoreError(denied, false, { refusal });
+    const known = problemBody(problemOf(error, true));
+    assert.deepEqual(
+      [known.status, known.type, known.detail],
+      [503, `urn:lars:store-${refusal}`, denied],
+    );
+    const others = problemBody(problemOf(error));
+    assert.equal(others.type, known.type);
+    assert.match(others.detail, /^The database (refuses|lacks) .* console.*: its log says which$/);
+  }
+  const away = new StoreError("lars@10.0.0.9: connection refused", true);
+  assert.match(
+    problemBody(problemOf(away, true)).detail,
+    /does not answer \(lars@.*refused\); noth/,
+  );
+  assert.doesNotMatch(problemBody(problemOf(away)).detail, /lars@/);
+  assert.equal(problemOf(new StoreError("x", false)).reason, "internal");
+});
+
 test("problemOf() tells a database that is newer from one that is away", () => {
   const { status, type, detail } = problemBody(problemOf(new NewerSchemaError("Nothing was …")));
   assert.deepEqual([status, type, detail], [503, "urn:lars:store-newer", "Nothing was …"]);

@@ -24,7 +24,7 @@ export interface Symptom {
 /** What could not be asked, and why. */
 export interface Fault {
   readonly fault: string;
-  /** Why a database refuses; undefined: it does not, or it is not known, as through a console. */
+  /** Why a database refuses; undefined: it does not, or it is not known. */
   readonly refusal?: StoreRefusal | undefined;
 }
 
