@@ -259,9 +259,9 @@ export class HistoryWriter {
     return true;
   }
 
-  /** Nothing of a session is held any more. */
+  /** Nothing of a session is held any more, and nothing more of it is taken. */
   dropKept(session: number): void {
-    this.drop(keptPeer(session));
+    this.#tracker.drop(keptPeer(session));
   }
 
   /** What came over this connection of late is not to be counted: it comes again, with numbers. */
@@ -333,10 +333,12 @@ export class HistoryWriter {
   #tick(): void {
     const { clock } = this.#options;
     const nowMs = clock.nowMs();
-    while (this.#gone.length > 0 && this.#gone[0].atMs <= nowMs) {
-      const gone = this.#gone.shift();
-      if (gone !== undefined) this.#tracker.drop(gone.peer);
+    let due = 0;
+    for (; (this.#gone[due]?.atMs ?? Infinity) <= nowMs; due++) {
+      this.#tracker.drop(this.#gone[due].peer);
     }
+    // Together: to take the first of very many away moves all others.
+    this.#gone.splice(0, due);
     this.#closeBucket(clock.wallMs(), false);
     this.#work();
   }

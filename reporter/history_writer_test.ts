@@ -7,6 +7,7 @@ import { type CallHistoryRow, HISTORY_KEEP_S } from "../sql/results/call_history
 import type { NewEvent } from "../sql/results/event.ts";
 import type { CallStatusRow } from "../sql/store.ts";
 import type { MarkedBucket, MarkedOutcome, MovedSession } from "../sql/results/call_history.ts";
+import { assertInTime } from "../tests/support/in_time.ts";
 import { LogList } from "../tests/support/log_list.ts";
 import {
   HISTORY_REFUSED_MS,
@@ -456,6 +457,16 @@ for (
     assert.deepEqual(await lab.stop(500), left);
   });
 }
+
+test("HistoryWriter forgets very many connections that end at once without a stop", async () => {
+  const lab = setUp();
+  lab.report(3);
+  for (let peer = 0; peer < 300_000; peer++) lab.writer.drop(`0:${peer}`);
+  const startMs = performance.now();
+  await lab.pass(6);
+  assertInTime("to forget 300,000 connections", performance.now() - startMs, 500);
+  assert.equal(lab.writer.stats.history_keys, 0);
+});
 
 test("HistoryWriter marks no report whose calls are in the next bucket", async () => {
   const lab = setUp([], 1_700_000_000_500);

@@ -60,6 +60,14 @@ export type ReportTask =
   }
   | { readonly type: "again"; readonly peer: number };
 
+/** A sender that keeps what it sends. */
+interface ReportKeeper {
+  readonly connection: Connection;
+  readonly session: number;
+  /** It was told that nothing is told of this connection: what it sends has no numbers. */
+  isPlain: boolean;
+}
+
 /** Says that this reporter tells what is stored, whatever it is told yet. */
 const KNOWS_SESSIONS = encodeReportsStored({ held: 0, plain: false });
 
@@ -70,7 +78,7 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
   readonly #shipper: RowShipper | undefined;
   readonly #note: (note: ReportNote) => void;
   /** Senders that keep what they send, by the number of their connection. */
-  readonly #keepers = new Map<number, { readonly connection: Connection; session: number }>();
+  readonly #keepers = new Map<number, ReportKeeper>();
   #reportCount = 0;
   #rowCount = 0;
   #skippedCount = 0;
@@ -113,14 +121,14 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
       this.#shipper?.received();
       return;
     }
-    const connection = this.#keepers.get(task.peer)?.connection;
+    const keeper = this.#keepers.get(task.peer);
     if (task.type === "again") {
-      connection?.close("its results cannot be taken in order: it has to send them again");
+      keeper?.connection.close("its results cannot be taken in order: it has to send them again");
       return;
     }
     // From now on its totals are all it tells.
-    if (task.answer.plain) this.#keepers.delete(task.peer);
-    connection?.send(MessageId.ReportsStored, encodeReportsStored(task.answer));
+    if (keeper !== undefined) keeper.isPlain = task.answer.plain;
+    keeper?.connection.send(MessageId.ReportsStored, encodeReportsStored(task.answer));
   }
 
   setTrust(trust: PeerTrust): void {
@@ -154,14 +162,22 @@ export class ReportLoop implements ServiceLoop<ReportTask> {
         "ReportSession.session must be from 1 to 2^53 - 1: current value is 0",
       );
     }
-    this.#keepers.set(connection.id, { connection, session });
+    const known = this.#keepers.get(connection.id);
+    // Each costs a look into the database, and a connection has one sender.
+    if (known !== undefined && known.session !== session) {
+      throw new ProtocolError("ReportSession must name the same session as before: it is another");
+    }
+    if (known === undefined) {
+      this.#keepers.set(connection.id, { connection, session, isPlain: false });
+    }
     this.#note({ type: "session", peer: connection.id, session, stored, leaving });
   }
 
   #report(body: Uint8Array, connection: Connection): void {
     const nowSeconds = Math.floor(this.#clock.wallMs() / 1000);
     const message = decodeReportStatusRequest(body);
-    const session = this.#keepers.get(connection.id)?.session;
+    const keeper = this.#keepers.get(connection.id);
+    const session = keeper?.isPlain === true ? undefined : keeper?.session;
     const extended = this.#server.isExtended(connection);
     const { rows, skippedCount } = rowsOf(message, nowSeconds, connection.id, session, extended);
     this.#reportCount++;

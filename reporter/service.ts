@@ -367,11 +367,10 @@ export class ReporterService extends LoopService<
   }
 
   #openSession({ peer, session, stored, leaving }: SessionNote, loop: number): void {
-    // Who asks again over the same connection goes on with it.
-    if (!leaving || !this.#sessions.isOpen(session, { loop, peer })) {
-      this.#history?.leaveOut(`${this.#peerPrefix(loop)}${peer}`);
-      this.#sessions.open(session, { loop, peer }, stored);
-    }
+    // Who asks again over the same connection goes on with it, and has sent nothing else since.
+    const isOpen = this.#sessions.isOpen(session, { loop, peer });
+    if (!isOpen) this.#history?.leaveOut(`${this.#peerPrefix(loop)}${peer}`);
+    if (!leaving || !isOpen) this.#sessions.open(session, { loop, peer }, stored);
     if (!leaving) return;
     this.#sessions.noteLeaving(session);
     this.#history?.writeOut(session);

@@ -280,6 +280,25 @@ test("a session without a number is refused: it stands for senders without one",
   });
 });
 
+test("a connection that names another session than before is ended: each costs a look", async () => {
+  await withReporter({}, async (service) => {
+    const agent = await WireConnection.open(portOf(service));
+    const name = (session: number, leaving = false): void => {
+      const body = encodeReportSession({ ...sessionOf(session), leaving });
+      agent.send(MessageId.ReportSession, body);
+    };
+    for (const leaving of [false, false, true]) {
+      name(7, leaving);
+      agent.send(MessageId.Ping, encodePing({ seq: 1 }));
+      await agent.next(({ msgId }) => msgId === MessageId.Pong);
+    }
+    assert.equal(agent.ended, false, "the same one may be named again");
+    name(8);
+    await agent.untilEnded();
+    await until(() => service.stats().kept_sessions === 0, { what: "the session to be forgotten" });
+  });
+});
+
 test("a spool_dir that is no folder is said as that, before anything arrives", async () => {
   const never = (): Promise<void> => assert.fail("it must not start");
   await assert.rejects(
