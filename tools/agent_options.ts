@@ -3,12 +3,11 @@
 import type { Command } from "commander";
 import { LarsClient } from "../api/mod.ts";
 import { resolvedAgent } from "../control/explain/agent_probe.ts";
-import { readSecrets } from "../daemon/daemon.ts";
 import { RetCode } from "../proto/message_ids.ts";
 import { type Address, formatAddress } from "../reactor/address.ts";
 import { ConnectError } from "../reactor/errors.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
 import { CommandError, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { sharedSecrets } from "./shared_secret.ts";
 import { agentOption } from "./command.ts";
 import { errorLine, printLine } from "./terminal.ts";
 
@@ -35,7 +34,7 @@ export function addAgentOptions(command: Command): Command {
 
 /** Makes a client of the agent. */
 export async function openClient(flags: AgentFlags): Promise<LarsClient> {
-  const secrets = await readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
+  const secrets = await sharedSecrets(flags);
   return new LarsClient({
     // What is tried is the agent: each word of the command line is a datagram to it, as in the original.
     sharedTable: false,

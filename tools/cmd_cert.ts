@@ -214,10 +214,15 @@ async function writePrivate(
   mode = 0o600,
 ): Promise<void> {
   const temporary = `${path}.new`;
+  const made: string[] = [];
   try {
-    if (!force) await (await open(path, "wx", mode)).close();
+    if (!force) {
+      await (await open(path, "wx", mode)).close();
+      made.push(path);
+    }
     await rm(temporary, { force: true });
     const file = await open(temporary, "wx", mode);
+    made.push(temporary);
     try {
       await file.writeFile(text);
       await file.sync();
@@ -227,6 +232,8 @@ async function writePrivate(
     await chmod(temporary, mode);
     await rename(temporary, path);
   } catch (error) {
+    // What is not whole would be in the way of the next try.
+    for (const one of made) await rm(one, { force: true }).catch(() => {});
     const isThere = error instanceof Error && "code" in error && error.code === "EEXIST";
     throw notWritten(path, isThere ? IS_THERE : messageOf(error), error);
   }

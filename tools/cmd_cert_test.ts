@@ -83,6 +83,11 @@ test(
         assert.match(ended.stderr, said);
       }
       check(processes.directory, "ca.pem", "a.pem", "a.pem", "dns");
+      // The place of the new file is taken by a folder: it cannot be made.
+      mkdirSync(join(processes.directory, "b.pem.new"));
+      const failed = await lars(processes, ["cert", "make", "b", "--role", "agent"]);
+      assert.equal(failed.code, 1, failed.stderr);
+      assert.equal(existsSync(join(processes.directory, "b.pem")), false, "nothing is left");
       // Its key is kept elsewhere: one of another authority beside it would be of no use.
       rmSync(join(processes.directory, "ca.key"));
       const { code, stderr } = await lars(processes, ["cert", "ca"]);

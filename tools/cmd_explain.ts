@@ -1,14 +1,13 @@
 // Shell. `lars explain`: why an agent picks which node.
 
 import { type Command, Option } from "commander";
-import { readSecrets } from "../daemon/daemon.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { EXPLAIN_NODES_MAX } from "../control/schemas.ts";
 import { type Address, isLoopback } from "../reactor/address.ts";
 import { AGENT_ANSWER_TIMEOUT_MS, type AgentFlags } from "./agent_options.ts";
 import { parseAgent } from "./cli_arguments.ts";
 import { argument, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { sharedSecrets } from "./shared_secret.ts";
 import { moduleLabel, type NamedModule } from "../model/module_name.ts";
 import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
 import { withModuleWords } from "./module_argument.ts";
@@ -88,7 +87,7 @@ async function explain(key: ModuleKey, flags: ExplainFlags): Promise<Explanation
     const query = { limit: `${EXPLAIN_NODES_MAX}` };
     return await client.call("explainModule", { params: { modId, cmdId }, query });
   }
-  const secrets = await readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
+  const secrets = await sharedSecrets(flags);
   const { explainService } = await import("../web/explain_client.ts");
   return await explainService(local ?? parseAgent("127.0.0.1"), secrets, AGENT_ANSWER_TIMEOUT_MS)
     .explain(key, EXPLAIN_NODES_MAX);

@@ -17,7 +17,8 @@ import { type Address, formatAddress, parseAddress, parseIpv4 } from "../reactor
 import { runtime } from "../reactor/runtime/mod.ts";
 import { sleep } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import { argument, CommandError, repeated, TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { argument, CommandError, repeated } from "./cli_errors.ts";
+import { tokenFileOf } from "./shared_secret.ts";
 import { addExamples, type CommandContext } from "./command.ts";
 import { withModuleWords } from "./module_argument.ts";
 import { addNameStoreOptions, lookUpModule } from "./module_lookup.ts";
@@ -230,8 +231,8 @@ class Sidecar {
   /** Registers, and says that it is ready once it answers. Resolves when that is under way. */
   async #keep(): Promise<void> {
     const { discovery, tokenFile, check = { kind: "tcp" }, ttlSeconds, ...flags } = this.#flags;
-    const secretFile = tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "";
-    const token = await readToken(secretFile, "--token-file");
+    const { path, key } = tokenFileOf(tokenFile === undefined ? {} : { tokenFile });
+    const token = await readToken(path, key);
     const { weight, zone, note, ip, interface: name, cidr, activeCheck } = flags;
     this.#registered = await register({
       ...this.#node,

@@ -5,6 +5,7 @@ import { RelayClient } from "../api/relay_client.ts";
 import { NOT_CONNECTED_YET, RelayWorker } from "../api/relay_worker.ts";
 import { DEFAULT_PORTS, RELAY_MESSAGE_BYTES_MAX } from "../proto/message_ids.ts";
 import { formatAddress } from "../reactor/address.ts";
+import { TimeoutError } from "../reactor/errors.ts";
 import { parseWhole } from "../model/route_values.ts";
 import { UINT32_MAX } from "../model/module.ts";
 import { argument, CommandError } from "./cli_errors.ts";
@@ -132,7 +133,13 @@ function addSend(relay: Command): void {
         if (flags.json === true) return printJson({ to, receivers, stored: flags.stored === true });
         printLine(flags.stored === true ? `kept for ${to}` : `sent to ${receivers}`);
       } catch (error) {
-        throw relayFailure(error, flags);
+        const failure = relayFailure(error, flags);
+        const isInDoubt = error instanceof TimeoutError && error.cause === undefined;
+        if (!isInDoubt) throw failure;
+        throw new CommandError(
+          `${failure.message}: whether it arrives is not known, its log may say why`,
+          { cause: error },
+        );
       } finally {
         await client.close();
       }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
-import { runAdmin, withTestDatabase } from "../tests/support/mariadb.ts";
+import { findProgram, runAdmin, withTestDatabase } from "../tests/support/mariadb.ts";
 import { DatabaseSync } from "node:sqlite";
 import { SCHEMA_VERSION } from "../sql/schema/migrations.ts";
 import { withStoredNode } from "../tests/support/fleet.ts";
@@ -170,5 +171,28 @@ test("lars: no command but those that make a database touches a file that is non
     );
     assert.equal((await lars("sql", "migrate", "--store", "sqlite:empty")).code, 0);
     assert.equal((await lars("route", "ls", "--store", "sqlite:empty")).code, 0);
+  });
+});
+
+test("lars: a folder that nobody may look into is not said to have no database", {
+  skip: findProgram("setpriv") === undefined && process.getuid?.() === 0 &&
+    "setpriv (util-linux) is not installed: root may look into every folder",
+}, async () => {
+  await withProcesses(async (processes) => {
+    const folder = join(processes.directory, "closed");
+    mkdirSync(folder);
+    const isRoot = process.getuid?.() === 0;
+    const wrapper = isRoot ? ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] : [];
+    chmodSync(folder, 0o000);
+    try {
+      for (const line of ["route ls", "backup b.gz"]) {
+        const words = [...line.split(" "), "--data", folder];
+        const { code, stderr } = await processes.run("tools/lars.ts", words, { wrapper });
+        assert.equal(code, 1);
+        assert.match(stderr, /closed\/lars\.db cannot be read: .*denied/);
+      }
+    } finally {
+      chmodSync(folder, 0o755);
+    }
   });
 });

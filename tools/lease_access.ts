@@ -3,14 +3,13 @@
 import { ControlError } from "../control/control_error.ts";
 import type { LeaseListing, LeaseView } from "../control/schemas.ts";
 import { PAGE_ROWS_MAX } from "../control/schemas.ts";
-import { readSecrets, softwareName } from "../daemon/daemon.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
+import { softwareName } from "../daemon/daemon.ts";
 import type { LeaseAccess } from "../discovery/lease_admin.ts";
 import type { ModuleKey } from "../model/module.ts";
 import { addressText, type NodeKey } from "../model/node.ts";
 import { ConsoleClient } from "./console_client.ts";
 import { type SystemFlags, whoRuns } from "./system_access.ts";
-import { TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { sharedSecrets } from "./shared_secret.ts";
 import { transportOfEnvironment } from "./tls_access.ts";
 import { withStore } from "./store_access.ts";
 
@@ -77,7 +76,7 @@ export async function withLeases<T>(
   return await withStore(flags, async (store, clock) => {
     const { LeaseAdmin } = await import("../discovery/lease_admin.ts");
     const transport = await transportOfEnvironment();
-    const secrets = await readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? "");
+    const secrets = await sharedSecrets(flags);
     const admin = new LeaseAdmin({
       ...{ store, clock, software: softwareName(), secrets, transport, addresses: [] },
     });

@@ -56,6 +56,11 @@ const rows: readonly Row[] = [
     code: 2,
     stderr: /^lars: none\.csv cannot be read: .*no such file.*\n$/i,
   },
+  {
+    args: ["test", "gethost", "1", "1", "--token-file", "none"],
+    code: 1,
+    stderr: /^lars: --token-file cannot be read: /,
+  },
   { args: ["restore", "none.gz"], code: 2, stderr: /^lars: none\.gz cannot be read: .*\n$/ },
   {
     args: ["restore", "/etc/passwd"],

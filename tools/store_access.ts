@@ -1,6 +1,6 @@
 // Shell. The database of a command: which one is meant, opened, and closed again.
 
-import { existsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { type Command, Option } from "commander";
 import {
   dataDirStoreUrl,
@@ -8,6 +8,7 @@ import {
   showsPassword,
 } from "../daemon/settings/common_settings.ts";
 import { readStoreUrl } from "../daemon/settings/store_url_file.ts";
+import { errorCode } from "../reactor/runtime/common.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { messageOf } from "../reactor/errors.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
@@ -150,10 +151,28 @@ export async function withDriver<T>(
   }
 }
 
-/** False for an embedded database of which nothing is there; whoever opens it would make it. */
+/**
+ * False for an embedded database of which nothing is there; whoever opens it would make it.
+ *
+ * @throws {CommandError} when that cannot be seen.
+ */
 export function isThere(url: string): boolean {
   const path = sqlitePathOf(url);
-  return path === undefined || (existsSync(path) && statSync(path).size > 0);
+  return path === undefined || (bytesOf(path) ?? 0) > 0;
+}
+
+/** Size of a file; undefined: there is none. @throws {CommandError} when that cannot be seen. */
+function bytesOf(path: string): number | undefined {
+  try {
+    return statSync(path).size;
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(error))) return undefined;
+    throw notReadable(path, error);
+  }
+}
+
+function notReadable(path: string, error: unknown): CommandError {
+  return new CommandError(`${path} cannot be read: ${messageOf(error)}`, { cause: error });
 }
 
 function sqlitePathOf(url: string): string | undefined {
@@ -169,13 +188,15 @@ async function requireFile(url: string): Promise<void> {
   const path = sqlitePathOf(url);
   if (path === undefined) return;
   const what = "name one with --store or --data, or make one with `lars up` or `lars sql migrate`";
-  if (!existsSync(path)) throw new CommandError(`There is no database at ${path}: ${what}`);
+  if (bytesOf(path) === undefined) {
+    throw new CommandError(`There is no database at ${path}: ${what}`);
+  }
   const { sqliteFileFault } = await import("../sql/drivers/sqlite_file.ts");
   let fault: string | undefined;
   try {
     fault = sqliteFileFault(path);
   } catch (error) {
-    throw new CommandError(`${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw notReadable(path, error);
   }
   if (fault === undefined) return;
   throw new CommandError(`There is no database of Lars at ${path}, which ${fault}: ${what}`);

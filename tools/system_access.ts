@@ -4,10 +4,9 @@ import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { type OperatorFacts, operatorName } from "./operator_name.ts";
 import type { SystemAccess } from "../control/system_access.ts";
-import { readSecrets, softwareName } from "../daemon/daemon.ts";
-import { runtime } from "../reactor/runtime/mod.ts";
+import { softwareName } from "../daemon/daemon.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
-import { TOKEN_FILE_VARIABLE } from "./cli_errors.ts";
+import { sharedSecrets } from "./shared_secret.ts";
 import { ConsoleClient, type ServerFlags } from "./console_client.ts";
 import type { EditFlags } from "./route_edit.ts";
 import { withStore } from "./store_access.ts";
@@ -60,7 +59,7 @@ export async function withSystem<T>(
       rng: systemRng,
       software: softwareName(),
       who: whoRuns(),
-      secrets: () => readSecrets(flags.tokenFile ?? runtime.env(TOKEN_FILE_VARIABLE) ?? ""),
+      secrets: () => sharedSecrets(flags),
       transport: transportOfEnvironment,
       addresses: flags.dns ?? [],
     });

@@ -126,6 +126,9 @@ test(
       }
       await refuses(bench, [
         [`POST ${NODES}`, { body: { ip: "10.0.0.2", port: 1, other: 1 } }, 422, /other/],
+        ["GET /events?toString=1", {}, 422, /^must not have "toString"/],
+        ["GET /events?__proto__=1", {}, 422, /^must not have "__proto__"/],
+        ["GET /events?limit=1&limit=2", {}, 422, /limit must be given once/],
         [`POST ${NODES}`, { body: [] }, 422, /object/],
         [`POST ${NODES}`, { body: "null" }, 422, /object/],
         [`PATCH ${NODE}`, { body: {}, ifMatch: "x" }, 422, /weight, zone or state/],

@@ -143,12 +143,12 @@ function parsePart(shape: z.ZodType | undefined, value: unknown): unknown {
 
 /** The query as an object; a name given twice is a fault of the client. */
 function queryOf(request: Request): Record<string, string> {
-  const query: Record<string, string> = {};
+  const query = new Map<string, string>();
   for (const [name, value] of new URL(request.url).searchParams) {
-    if (name in query) throw new ApiProblem("invalid", `${name} must be given once`);
-    query[name] = value;
+    if (query.has(name)) throw new ApiProblem("invalid", `${name} must be given once`);
+    query.set(name, value);
   }
-  return query;
+  return Object.fromEntries(query);
 }
 
 async function readText(request: Request, bytesMax: number): Promise<string> {
