@@ -25,6 +25,10 @@ const UNITS: Readonly<Record<string, readonly [one: string, many: string]>> = {
   array: ["entry", "entries"],
 };
 
+/** Names of values nobody knows that are said, and how much of each. */
+const NAMES_SHOWN = 4;
+const NAME_CHARS_SHOWN = 40;
+
 function boundText(words: string, bound: number | bigint, origin: string): string {
   const unit = UNITS[origin];
   if (unit === undefined) return `must be ${words} ${bound}`;
@@ -44,8 +48,14 @@ function tooBigText({ maximum, inclusive, exact, origin }: RawIssue & { code: "t
   return boundText(inclusive === false ? "less than" : "at most", maximum, origin);
 }
 
+/** Names that somebody gave, and how many more: there may be as many, and as long, as a body holds. */
 function quoted(names: readonly string[]): string {
-  return names.map((name) => JSON.stringify(name)).join(", ");
+  const shown = names.slice(0, NAMES_SHOWN).map((name) => {
+    const isLong = name.length > NAME_CHARS_SHOWN;
+    return JSON.stringify(isLong ? `${name.slice(0, NAME_CHARS_SHOWN)}…` : name);
+  });
+  const more = names.length - shown.length;
+  return more > 0 ? `${shown.join(", ")} and ${more} more` : shown.join(", ");
 }
 
 /**

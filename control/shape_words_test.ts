@@ -15,6 +15,16 @@ const CASES: readonly (readonly [shape: z.ZodType, value: unknown, words: string
   [z.strictObject({}), [], "must be an object"],
   [z.strictObject({}), { a: 1 }, 'must not have "a": nobody here knows it'],
   [z.strictObject({}), { a: 1, b: 2 }, 'must not have "a", "b": nobody here knows them'],
+  [
+    z.strictObject({}),
+    Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`k${index}`, 1])),
+    'must not have "k0", "k1", "k2", "k3" and 996 more: nobody here knows them',
+  ],
+  [
+    z.strictObject({}),
+    { ["x".repeat(1000)]: 1 },
+    `must not have "${"x".repeat(40)}…": nobody here knows it`,
+  ],
   [z.record(z.string(), z.int()), 1, "must be an object"],
   [z.number().positive(), 0, "must be more than 0"],
   [z.number().lt(3), 3, "must be less than 3"],

@@ -14,6 +14,7 @@ const NODES = "/modules/1/1/nodes";
 const NODE = `${NODES}/10.0.0.1:7777`;
 const SCRIPT = "<script>alert(1)</script>";
 const SQL = "'; DROP TABLE RouteData; --";
+const MANY = Object.fromEntries(Array.from({ length: 2_000 }, (_, index) => [`k${index}`, 1]));
 const HUGE = "x".repeat(1_000_000);
 
 /** Everything a write could have changed, as text. */
@@ -130,6 +131,13 @@ test(
         ["GET /events?__proto__=1", {}, 422, /^must not have "__proto__"/],
         ["GET /events?limit=1&limit=2", {}, 422, /limit must be given once/],
         [`POST ${NODES}`, { body: [] }, 422, /object/],
+        [`POST ${NODES}`, { body: { ip: "10.0.0.2", port: 1, ...MANY } }, 422, /and 1996 more/],
+        [
+          `POST ${NODES}`,
+          { body: { ip: "10.0.0.2", port: 1, ["x".repeat(10_000)]: 1 } },
+          422,
+          /not have "xxx/,
+        ],
         [`POST ${NODES}`, { body: "null" }, 422, /object/],
         [`PATCH ${NODE}`, { body: {}, ifMatch: "x" }, 422, /weight, zone or state/],
       ]);
