@@ -94,10 +94,10 @@ export function editedModules(
     const known = nodes.get(moduleText(edit)) ?? new Map<string, RouteRow>();
     if (!applyRoute(known, edit)) unchangedCount++;
   }
+  const changes = Map.groupBy(modules, moduleText);
   const after = stored.map((module): StoredModule => {
     let { name, policy } = module;
-    for (const change of modules) {
-      if (change.modId !== module.modId || change.cmdId !== module.cmdId) continue;
+    for (const change of changes.get(moduleText(module)) ?? []) {
       const next = { name: change.name ?? name, policy: change.policy ?? policy };
       if (next.name === name && next.policy === policy) unchangedCount++;
       ({ name, policy } = next);
