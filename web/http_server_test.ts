@@ -165,6 +165,31 @@ test("requests are answered, with bodies, heads and errors, over one connection 
   });
 });
 
+test("a head that cannot be read, or is too long, is said to be so, once", async () => {
+  await withServer(echo, async (base, server, port) => {
+    const cases: readonly (readonly [head: string, status: number])[] = [
+      ["nonsense\r\n\r\n", 400],
+      ["FOO / HTTP/1.1\r\nHost: h\r\n\r\n", 400],
+      ["GET / HTTP/1.1\r\nHost: h\r\nbad line\r\n\r\n", 400],
+      ["POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -5\r\n\r\n", 400],
+      [`GET /${"a".repeat(70_000)} HTTP/1.1\r\nHost: h\r\n\r\n`, 431],
+      [`GET / HTTP/1.1\r\nHost: h\r\nCookie: ${"a".repeat(70_000)}\r\n\r\n`, 431],
+    ];
+    for (const [head, status] of cases) {
+      const peer = raw(port);
+      peer.socket.write(head);
+      await until(() => peer.isEnded(), { what: head.slice(0, 40) });
+      assert.deepEqual(
+        peer.got().match(/HTTP\/1\.1 \d+/g),
+        [`HTTP/1.1 ${status}`],
+        head.slice(0, 40),
+      );
+    }
+    await until(() => server.stats.open === 0, { what: "their places to be free" });
+    assert.equal((await fetch(base)).status, 201, "and goes on");
+  });
+});
+
 test("a stream comes at once, and is told when its reader has gone", async () => {
   let cancelled = false;
   const stream = (): Response => {

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createDoor, type Server as Door, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { listenWithin } from "../tcp/waiting_places.ts";
+import { errorCode } from "./common.ts";
 import { runtime } from "./mod.ts";
 
 /** Options of {@linkcode openHttp}. */
@@ -38,9 +39,22 @@ function newServer({ onRequest, onUpgrade }: HttpOptions): Server {
   server.headersTimeout = 0;
   server.requestTimeout = 0;
   server.keepAliveTimeout = 600_000;
-  server.on("request", onRequest);
+  /** Connections with an answer under way: another one would be read as a part of it. */
+  const answering = new WeakSet<Duplex>();
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    answering.add(request.socket);
+    response.once("close", () => void answering.delete(request.socket));
+    onRequest(request, response);
+  });
   if (onUpgrade !== undefined) server.on("upgrade", onUpgrade);
-  server.on("clientError", (_error, socket) => socket.destroy());
+  server.on("clientError", (error, socket) => {
+    if (!socket.writable || answering.has(socket)) return void socket.destroy();
+    const status = errorCode(error) === "HPE_HEADER_OVERFLOW"
+      ? "431 Request Header Fields Too Large"
+      : "400 Bad Request";
+    const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+    socket.end(answer, () => socket.destroy());
+  });
   return server;
 }
 
