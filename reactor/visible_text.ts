@@ -1,7 +1,10 @@
 // Core. Text of others as a message may show it: nothing in it steers a terminal.
 
-/** What a terminal obeys instead of showing it, or shows as another line or another order of letters. */
-const STEERING = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+/**
+ * What a terminal obeys instead of showing it, or shows as another line or another order of letters.
+ * The two joiners belong to how some scripts and emoji are written.
+ */
+const STEERING = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 function escaped(char: string): string {
   const code = char.codePointAt(0) ?? 0;

@@ -7,6 +7,7 @@ test("visibleText(): what steers a terminal is shown, all else stays", () => {
     ["plain, Grüße, 日本, 👍", "plain, Grüße, 日本, 👍"],
     ["\u001b[31m", "\\u001b[31m"],
     ["a\r\n\tb\u007f\u0000\u009b", "a\\u000d\\u000a\\u0009b\\u007f\\u0000\\u009b"],
+    ["👩\u200d🚒 می\u200cخواهم", "👩\u200d🚒 می\u200cخواهم"],
     ["user\u202egpj", "user\\u202egpj"],
     ["a\u2028b\u2029", "a\\u2028b\\u2029"],
     ["\ud800", "\\ud800"],

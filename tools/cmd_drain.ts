@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { sleep } from "../reactor/time/clock.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
+import { visibleText } from "../reactor/visible_text.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
 import type { RouteRow } from "../sql/store.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
@@ -351,7 +352,7 @@ function showProgress(verdict: DrainVerdict, waitedMs: number, flags: DrainFlags
   const text =
     `${Math.round(waitedMs / 1000)} s, ${stopped} of ${quantity(agents, "agent")} stopped; ` +
     waitsFor.join("; ");
-  runtime.writeStderr(`\r\x1b[K${text.slice(0, 150)}`);
+  runtime.writeStderr(`\r\x1b[K${visibleText(text.slice(0, 150))}`);
 }
 
 function endProgress(flags: DrainFlags): void {

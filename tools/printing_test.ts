@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { withStore } from "../sql/testing/store_conformance.ts";
+import { findProgram } from "../tests/support/mariadb.ts";
 import { type Ended, scriptCommand, withProcesses } from "../tests/support/processes.ts";
 import { until } from "../tests/support/until.ts";
 import { writeWholeFile } from "./whole_file.ts";
@@ -155,5 +158,39 @@ test("a console that cannot print the first password says how to get one", TIMEO
       () => /Ready, which standard output cannot say.*127\.0\.0\.1:\d+/.test(web.stderr),
       { timeoutMs: 60_000, what: () => `where it is ready: ${web.stderr}` },
     );
+  });
+});
+
+test("what another program stored steers no terminal", TIMEOUT, async () => {
+  await withProcesses(async (processes) => {
+    const { directory: cwd } = processes;
+    const store = `sqlite:${join(cwd, "lars.db")}`;
+    await withStore(store, async (made) => {
+      await made.migrate();
+      await made.editRoutes([
+        { op: "add", modId: 1, cmdId: 1, ip: 0x0a000001, port: 80, zone: "east" },
+      ]);
+      await made.setModules([{ modId: 1, cmdId: 1, name: "login" }]);
+    });
+    const database = new DatabaseSync(join(cwd, "lars.db"));
+    database.prepare("UPDATE RouteData SET zone = ?").run("ea\u001b[31mst\u001b[2J\n");
+    database.prepare("UPDATE Module SET name = ?").run("lo\u001b[2J\u009bgin");
+    database.close();
+    const shows = ["route ls", "module ls", "module show 1 1", "node ls", "top --once"];
+    const programs = scriptCommand("tools/lars.ts").join(" ");
+    for (const line of [...shows, "top --once --nodes", "zone evacuate eas --dry-run"]) {
+      const { stdout, stderr } = await processes.run("tools/lars.ts", line.split(" "), {
+        env: { LARS_STORE_URL: store },
+      });
+      assert.doesNotMatch(stdout + stderr, /[^\P{Cc}\n]/u, line);
+      if (shows.includes(line)) assert.match(stdout, /\\u001b\[(2J|31m)/, `${line}: ${stdout}`);
+      if (findProgram("script") === undefined) continue;
+      const shown = await processes.spawnCommand("script", [
+        ...["script", "-qec", `${programs} ${line}`, "/dev/null"],
+      ], { env: { LARS_STORE_URL: store, TERM: "xterm" } }).untilEnded(60_000);
+      if (shows.includes(line)) assert.match(shown.stdout, /\\u001b/, shown.stdout);
+      // deno-lint-ignore no-control-regex -- what a terminal would obey
+      assert.doesNotMatch(shown.stdout, /\u001b\[2J|\u009b/, `${line}, on a terminal`);
+    }
   });
 });

@@ -4,7 +4,7 @@ import { writeOut } from "../daemon/output.ts";
 import process from "node:process";
 import picocolors from "picocolors";
 import { runtime } from "../reactor/runtime/mod.ts";
-import { visibleLines } from "../reactor/visible_text.ts";
+import { visibleLines, visibleText } from "../reactor/visible_text.ts";
 
 /** Rows of a table that are laid out in columns; longer lists are printed with tabs instead. */
 export const TABLE_ROWS_MAX = 5000;
@@ -36,14 +36,36 @@ export function coloursOf(stream: "stdout" | "stderr"): Colours {
   };
 }
 
+/** The codes of {@linkcode Colours}, as pieces between which a text can be split. */
+// deno-lint-ignore no-control-regex -- colour codes
+const OWN_CODES = /(\x1b\[(?:1|2|22|31|32|33|39)m)/;
+
+/**
+ * A result as a terminal may be sent it: colours stay where there are some, ends of lines and tabs
+ * too; what else would steer it, as in a name that another program stored, is shown.
+ */
+function shownResult(text: string): string {
+  const shown = (piece: string): string => piece.replace(/[^\n\t]+/g, (line) => visibleText(line));
+  if (shown(text) === text) return text;
+  const hasColours = coloursOf("stdout").bad("x") !== "x";
+  // Every second piece is a code.
+  return text.split(OWN_CODES)
+    .map((piece, index) => hasColours && index % 2 === 1 ? piece : shown(piece)).join("");
+}
+
+/** A cell of a table, which is on one line. */
+function shownCell(cell: string | number): string | number {
+  return typeof cell === "number" ? cell : shownResult(cell).replace(/[\n\t]/g, visibleText);
+}
+
 /** Writes one line of result. */
 export function printLine(text: string): void {
-  writeOut(`${text}\n`);
+  writeOut(`${shownResult(text)}\n`);
 }
 
 /** Writes one JSON value on one line. */
 export function printJson(value: unknown): void {
-  printLine(JSON.stringify(value));
+  writeOut(`${JSON.stringify(value)}\n`);
 }
 
 /** Writes a complaint that ends the command. */
@@ -86,12 +108,13 @@ export async function printTable(
   rows: readonly (readonly (string | number)[])[],
 ): Promise<void> {
   const { strong } = coloursOf("stdout");
+  const shown = rows.map((row) => row.map(shownCell));
   if (rows.length > TABLE_ROWS_MAX) {
-    const lines = [head, ...rows].map((row) => row.join("\t"));
+    const lines = [head, ...shown].map((row) => row.join("\t"));
     writeOut(lines.join("\n") + "\n");
     return;
   }
-  const { widths, isCut } = fitColumns([head, ...rows], terminalWidth());
+  const { widths, isCut } = fitColumns([head, ...shown], terminalWidth());
   // The head is coloured here: the library would colour head and borders even with NO_COLOR.
   const { default: Table } = await import("cli-table3");
   const table = new Table({
@@ -101,7 +124,7 @@ export async function printTable(
     ...(isCut ? { colWidths: widths } : {}),
     colAligns: head.map((_, index) => typeof rows[0]?.[index] === "number" ? "right" : "left"),
   });
-  table.push(...rows.map((row) => [...row]));
+  table.push(...shown);
   writeOut(table.toString().replace(/[ \t]+$/gm, "") + "\n");
   if (isCut) noteLine(`columns are cut to the width of the terminal; --json, or a pipe, has all`);
 }

@@ -5,6 +5,7 @@ import { quantity } from "../model/quantity.ts";
 import type { TopModule, TopNode, TopSnapshot } from "./top_model.ts";
 import { moduleText } from "../model/module.ts";
 import { addressText } from "../model/node.ts";
+import { visibleText } from "../reactor/visible_text.ts";
 
 /** What a row of the screen is about. */
 export type TopMode = "modules" | "nodes";
@@ -231,7 +232,7 @@ function tableLines<Row extends TopModule | TopNode>(
   columns: readonly Column<Row>[],
   state: TopState,
 ): { head: string; lines: string[] } {
-  const texts = rows.map((row) => columns.map((column) => column.text(row)));
+  const texts = rows.map((row) => columns.map((column) => visibleText(column.text(row))));
   const widths = columns.map(({ name }, index) =>
     texts.reduce((most, cells) => Math.max(most, cells[index].length), name.length + 1)
   );
