@@ -72,6 +72,7 @@ test("lars: a database that is away is a clear error and exit code 1", async () 
       assert.equal(code, 1, stderr);
       assert.equal(stdout, "");
       assert.match(stderr, /^lars: warning: [^\n]+password[^\n]+\nlars: .+\n$/);
+      assert.match(stderr, /: 127\.0\.0\.1:\d+: connection refused\n$/);
       assert.doesNotMatch(stderr, /pw@/);
     }
     const args = ["status", "--json", "--agent", `127.0.0.1:${await freePort()}`, ...store];

@@ -44,9 +44,13 @@ const REASONS: Readonly<Record<string, string>> = {
   EAI_AGAIN: "no name server answers for that name",
 };
 
+/** Deno tells a name without an address by its words alone. */
+const NO_ADDRESS = /failed to lookup address information/i;
+
 /** A short text for the fault of a connection. */
 export function connectionFault(error: unknown): string {
-  return REASONS[errorCode(error)] ?? messageOf(error);
+  const text = messageOf(error);
+  return REASONS[NO_ADDRESS.test(text) ? "ENOTFOUND" : errorCode(error)] ?? text;
 }
 
 /** A connect failure that names the address. */

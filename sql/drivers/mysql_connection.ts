@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { type Connection, createConnection, type QueryError } from "mysql2";
 import { type Address, formatAddress } from "../../reactor/address.ts";
+import { connectionFault } from "../../reactor/runtime/common.ts";
 import { ed25519Proof } from "./ed25519_auth.ts";
 import { type FaultKind, StatementFault } from "./driver.ts";
 import { type NodePosition, nodePositionScript } from "./galera_node.ts";
@@ -80,7 +81,8 @@ function faultOf(error: QueryError, host: Address): StatementFault {
   // Without an SQL state no server has spoken: the fault is of the network or of the library.
   const isNetwork = error.sqlState === undefined;
   const kind = known ?? (isNetwork ? "transient" : "permanent");
-  const text = error.message || error.code || "unknown fault";
+  const said = isNetwork ? connectionFault(error) : error.message;
+  const text = said || error.code || "unknown fault";
   const message = isNetwork ? `${formatAddress(host)}: ${text}` : text;
   return new StatementFault(kind, message, { cause: error });
 }
