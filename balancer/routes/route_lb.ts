@@ -421,6 +421,12 @@ export class RouteLb {
     return this.#setNodes(entry, nodes, nowMs);
   }
 
+  /** Forgets a module now, with all that was counted of it: it will not be asked for any more. */
+  forget(modId: number, cmdId: number): void {
+    const entry = this.#modules.get(modId, cmdId);
+    if (entry !== undefined) this.#evict(entry);
+  }
+
   /** Dns sent the same route again: what `update` with the same nodes does, without the work. */
   confirm(modId: number, cmdId: number, nowMs: number): void {
     const entry = this.#modules.get(modId, cmdId);

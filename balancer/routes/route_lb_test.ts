@@ -60,6 +60,18 @@ test("a pull without an answer is repeated after 1, 2, 4, 8, 15, 15 s", () => {
   assert.equal(pulls.length, seen, "an answer ends it");
 });
 
+test("a module that is forgotten is unknown at once, and takes no room", () => {
+  const { lb, pulls } = makeLb({ modulesMax: 1 });
+  lb.getHost(1, 1, 0);
+  lb.update(1, 1, [node(1)], 0);
+  lb.forget(1, 1);
+  lb.forget(2, 1);
+  assert.equal(lb.stats().modules, 0);
+  lb.tick(1000);
+  assert.equal(lb.getHost(1, 1, 1000), RetCode.NoExist);
+  assert.equal(pulls.length, 2, "it is asked for anew");
+});
+
 test("an empty route is remembered for update_timeout", () => {
   const { lb, pulls } = makeLb();
   lb.getHost(1, 1, 0);

@@ -21,7 +21,7 @@ export type WorkOutcome = (typeof WorkOutcome)[keyof typeof WorkOutcome];
 const NODE_PORT = 1;
 
 /** Modules of which this keeps workers apart; of a further one workers are picked in turn. */
-const CHOICE_MODULES_MAX = 10_000;
+export const CHOICE_MODULES_MAX = 10_000;
 
 /** What a {@linkcode WorkerChoice} is given. */
 export interface WorkerChoiceOptions {
@@ -59,10 +59,17 @@ export class WorkerChoice<W extends object> {
   setWorkers({ modId, cmdId }: ModuleKey, workers: readonly W[]): void {
     const id = moduleId(modId, cmdId);
     const nowMs = this.#clock.nowMs();
-    if (workers.length === 0) this.#routes.delete(id);
-    else this.#routes.set(id, [...workers]);
-    if (this.#routes.size === 0) this.close();
-    else this.#ticker ??= setRepeating(this.#clock, TICK_MS, () => this.#tick());
+    if (workers.length === 0) {
+      this.#routes.delete(id);
+      this.#asked.delete(id);
+      // Else the balancer fills with what workers named once, and looks through all of it for room.
+      this.#lb.forget(modId, cmdId);
+      if (this.#routes.size === 0) this.close();
+      return;
+    }
+    if (this.#routes.size >= CHOICE_MODULES_MAX && !this.#routes.has(id)) return;
+    this.#routes.set(id, [...workers]);
+    this.#ticker ??= setRepeating(this.#clock, TICK_MS, () => this.#tick());
     this.#lb.use(modId, cmdId, nowMs);
     this.#lb.update(modId, cmdId, workers.map((one) => this.#nodeOf(one)), nowMs);
   }
@@ -77,6 +84,8 @@ export class WorkerChoice<W extends object> {
 
   /** The next worker; undefined: the balancer knows none, or refuses. */
   pick({ modId, cmdId }: ModuleKey, nowMs: number): W | undefined {
+    const isFull = this.#routes.size >= CHOICE_MODULES_MAX;
+    if (isFull && !this.#routes.has(moduleId(modId, cmdId))) return undefined;
     const turn = this.#lb.nextTurn(modId, cmdId, nowMs);
     if (turn !== NO_TURN) return this.#workers.get(this.#lb.turnIp(turn) >>> 0);
     const host = this.#lb.getHost(modId, cmdId, nowMs);
