@@ -3,6 +3,7 @@
 import { close, existsSync, fdatasync, mkdirSync, open } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
@@ -32,6 +33,8 @@ const LOAD_BUSY_TIMEOUT_MS = 20_000;
  */
 const PREPARED_MAX = 64;
 const PREPARED_LENGTH_MAX = 2_000;
+/** Statements of one script before others in the process get their turn. */
+const STATEMENTS_PER_TURN = 4;
 /** Snapshots read at once, each a connection of its own; one more is refused, transient. */
 export const SQLITE_SNAPSHOTS_MAX = 8;
 
@@ -237,10 +240,15 @@ export class SqliteDriver implements LoadingDriver {
   }
 
   // Not async functions in disguise: a fault must become a rejection, so each is marked async.
-  // deno-lint-ignore require-await
+  /** Others get their turn within a long script: no transaction holds it together. */
   async run<T>(makeScript: ScriptMaker<T>): Promise<T> {
-    const connection = this.#open();
-    return runScript(makeScript(), (statement) => connection.all(statement));
+    const script = makeScript();
+    let step = script.next();
+    for (let count = 1; !step.done; count++) {
+      step = script.next(this.#open().all(step.value));
+      if (count % STATEMENTS_PER_TURN === 0 && !step.done) await setImmediate();
+    }
+    return step.value;
   }
 
   async transact<T>(makeScript: ScriptMaker<T>, options: { durable: boolean }): Promise<T> {

@@ -2,15 +2,17 @@ import assert from "node:assert/strict";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setImmediate } from "node:timers/promises";
 import { test } from "node:test";
 import { sleep } from "../../reactor/time/clock.ts";
 import { StoreError } from "../../reactor/errors.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
 import { until } from "../../tests/support/until.ts";
-import { openStore } from "../open_store.ts";
+import { openDriver, openStore } from "../open_store.ts";
 import { testStoreConformance, withStore } from "../testing/store_conformance.ts";
 import { LOG_BYTES_MAX, LOG_PAGES_MAX } from "./sqlite_checkpoints.ts";
+import type { Script } from "./sql_script.ts";
 
 function pathOf(url: string): string {
   return url.slice("sqlite:".length);
@@ -169,5 +171,34 @@ test("a store that nobody closes ends no program when it is collected", async ()
       collector.Bun?.gc(true);
       await sleep(systemClock, 20);
     }
+  });
+});
+
+test("a long script of statements without a transaction gives others their turn", async () => {
+  await withTempDir(async (path) => {
+    const driver = await openDriver(`sqlite:${join(path, "lars.db")}`);
+    let turns = 0;
+    let isOver = false;
+    const count = async (): Promise<void> => {
+      for (; !isOver; turns++) await setImmediate();
+    };
+    const counting = count();
+    const values = await driver.run(function* (): Script<number[]> {
+      const all: number[] = [];
+      for (let value = 0; value < 100; value++) {
+        const [row] = yield { sql: "SELECT ? AS value", params: [value] };
+        all.push(Number(row.value));
+      }
+      return all;
+    });
+    isOver = true;
+    await counting;
+    assert.deepEqual(values, Array.from({ length: 100 }, (_, value) => value));
+    assert.ok(turns >= 10, `${turns} turns of others`);
+    const late = driver.run(function* (): Script<void> {
+      for (let value = 0; value < 100; value++) yield { sql: "SELECT 1" };
+    });
+    await driver.close();
+    await assert.rejects(late, /the store is closed/);
   });
 });
