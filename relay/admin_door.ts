@@ -3,6 +3,7 @@
 import { decodeRelayAsk, encodeRelayTold } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
 import { messageOf, ProtocolError } from "../reactor/errors.ts";
+import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import type { Logger } from "../reactor/log.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import type { MailStore } from "../sql/mail/mail_store.ts";
@@ -11,7 +12,7 @@ import type { RelayCluster } from "./cluster/relay_cluster.ts";
 import type { RelayEvents } from "./relay_events.ts";
 import type { RelayPeer, RelaySessions } from "./session_door.ts";
 
-/** Rows of one answer: each takes some 150 bytes, and all must fit a frame. */
+/** Rows of one answer: each takes some 150 bytes. Of longer ones fewer fit a frame. */
 export const ADMIN_ROWS_MAX = 250;
 
 /** What an {@linkcode AdminDoor} is given. */
@@ -56,7 +57,7 @@ export class AdminDoor<P extends RelayPeer> {
     const { number, question: text } = decodeRelayAsk(body);
     if (!this.#sessions.isExtended(peer)) throw new ProtocolError("RelayAsk came before Hello");
     const tell = (answer: unknown): void => {
-      peer.send(MessageId.RelayTold, encodeRelayTold({ number, answer: JSON.stringify(answer) }));
+      peer.send(MessageId.RelayTold, toldBody(number, answer));
     };
     const question = parseQuestion(text);
     if (question.ask === "tail") return this.#tail(peer, tell);
@@ -164,6 +165,18 @@ export class AdminDoor<P extends RelayPeer> {
     this.#tails.set(peer, end);
     tell({ event: "tail" });
   }
+}
+
+/** An answer as it is sent: with fewer rows where names and addresses are too long for all of them. */
+export function toldBody(number: number, answer: unknown): Uint8Array {
+  const body = encodeRelayTold({ number, answer: JSON.stringify(answer) });
+  if (body.length <= FRAME_BODY_BYTES_MAX) return body;
+  const { rows } = answer as { readonly rows?: readonly unknown[] };
+  if (rows === undefined || rows.length === 0) {
+    return toldBody(number, { error: "The answer is too long for a message" });
+  }
+  const fewer = { ...(answer as object), rows: rows.slice(0, Math.floor(rows.length * 0.9)) };
+  return toldBody(number, fewer);
 }
 
 /** As many as one answer holds: there may be very many, who are all served meanwhile. */

@@ -4,9 +4,11 @@ import { RelayClient } from "../api/relay_client.ts";
 import { RelayWorker } from "../api/relay_worker.ts";
 import { decodeRelayTold, encodeRelayAsk } from "../proto/codec.ts";
 import { MessageId } from "../proto/message_ids.ts";
+import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { RawPeer } from "../reactor/testing/raw_peer.ts";
 import { until } from "../tests/support/until.ts";
+import { ADMIN_ROWS_MAX, toldBody } from "./admin_door.ts";
 import { EVENTS_PER_SECOND_MAX, RELAY_LISTENERS_MAX, RelayEvents } from "./relay_events.ts";
 import { LinkedPeer } from "./testing/linked_peer.ts";
 import { type TestRelay, withRelay } from "./testing/test_relay.ts";
@@ -114,6 +116,20 @@ test("relay: questions that are none end the connection or are told what would b
     deep.peer.destroy();
     asker.peer.destroy();
   }));
+
+test("relay: an answer has as many rows as fit a frame", () => {
+  const answerOf = (bytes: number): { rows?: unknown[]; count?: number; error?: string } => {
+    const rows = Array.from({ length: ADMIN_ROWS_MAX }, () => ({ name: '"'.repeat(bytes) }));
+    const body = toldBody(7, { rows, count: 9_000 });
+    assert.ok(body.length <= FRAME_BODY_BYTES_MAX, `${body.length} bytes`);
+    return JSON.parse(decodeRelayTold(body).answer);
+  };
+  assert.equal(answerOf(64).rows?.length, ADMIN_ROWS_MAX);
+  const { rows = [], count } = answerOf(200);
+  assert.ok(rows.length > 100 && rows.length < ADMIN_ROWS_MAX, `${rows.length} rows`);
+  assert.equal(count, 9_000, "who asks sees that there are more");
+  assert.deepEqual(answerOf(40_000), { rows: [], count: 9_000 });
+});
 
 test("relay events: listeners are bounded, and told so many a second and how many were held back", () => {
   const clock = new ManualClock();
