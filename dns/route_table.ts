@@ -2,7 +2,14 @@
 
 import type { FleetModule } from "../proto/codec.ts";
 import type { RouteRow } from "../sql/store.ts";
-import { isModule, type ModuleId, moduleId, type ModuleKey, moduleOf } from "../model/module.ts";
+import {
+  isModule,
+  MODULE_NAME_LENGTH_MAX,
+  type ModuleId,
+  moduleId,
+  type ModuleKey,
+  moduleOf,
+} from "../model/module.ts";
 import { type DatabaseState, isOlderState, laterState } from "../model/database_state.ts";
 import { markNames } from "../model/pickable_nodes.ts";
 import { buildSnapshot, RouteSnapshot, sameNodes } from "./route_snapshot.ts";
@@ -210,7 +217,7 @@ export class RouteTable {
   listing(modId: number, cmdId: number): FleetModule {
     const { index, snapshot, name, policy } = this.route(modId, cmdId);
     const gone = !isModule({ name, policy }, snapshot.nodeCountOf(index));
-    return { modId, cmdId, name, gone };
+    return { modId, cmdId, name: listedName(name), gone };
   }
 
   /** Every module, with what it takes to have it again after a restart. */
@@ -504,4 +511,11 @@ function setExtras(
 ): void {
   if (extras === undefined) all.delete(id);
   else all.set(id, extras);
+}
+
+/** A foreign table may hold longer names than ours, of which a hundred have to fit a frame. */
+function listedName(name: string): string {
+  if (name.length <= MODULE_NAME_LENGTH_MAX) return name;
+  // As the column counts them: a character may be two units.
+  return [...name].slice(0, MODULE_NAME_LENGTH_MAX).join("");
 }

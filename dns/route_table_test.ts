@@ -3,6 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { RouteRow } from "../sql/store.ts";
 import { type ModuleId, moduleId, type ModuleKey } from "../model/module.ts";
+import { encodeFleetModules } from "../proto/codec.ts";
+import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { meantMark, pickableNodes } from "../model/pickable_nodes.ts";
 import { buildSnapshot } from "./route_snapshot.ts";
 import { type InstallResult, type RouteExtras, RouteTable } from "./route_table.ts";
@@ -259,4 +261,32 @@ test("without a mark in the schema nothing is guarded, and a module loses both w
   assert.deepEqual([table.route(1, 1).guarded, table.route(1, 1).meant], [true, true]);
   install(table, [row(1, 1, 1)]);
   assert.deepEqual([table.route(1, 1).guarded, table.route(1, 1).meant], [false, false]);
+});
+
+test("a list of modules with names as long as a foreign table has them fits its frames", () => {
+  const table = new RouteTable(0);
+  const rows = Array.from({ length: 100 }, (_, modId) => row(modId, 1, 1));
+  const names = ["😀".repeat(128), "x".repeat(70_000), "login"];
+  const extras = new Map(rows.map(({ modId }) => {
+    return [moduleId(modId, 1), {
+      policy: "",
+      name: names[Math.min(modId, 98) % 3],
+      mark: undefined,
+    }];
+  }));
+  table.beginReload();
+  finishInstall(table, rows, extras);
+  assert.deepEqual(
+    [0, 1, 2].map((modId) => table.listing(modId, 1).name),
+    [names[0], "x".repeat(128), "login"],
+  );
+  for (const name of [names[0], "ä".repeat(9_000)]) {
+    const all = new Map(
+      rows.map(({ modId }) => [moduleId(modId, 1), { policy: "", name, mark: undefined }]),
+    );
+    table.beginReload();
+    finishInstall(table, rows, all);
+    const body = encodeFleetModules({ modules: [...table.listed()], first: true, last: true });
+    assert.ok(body.length <= FRAME_BODY_BYTES_MAX, `${body.length} bytes`);
+  }
 });
