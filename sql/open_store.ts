@@ -1,10 +1,9 @@
 // Shell. Opens the store a url names.
 
-import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../reactor/time/clock.ts";
 import { type Logger, silentLogger } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
-import { systemClock } from "../reactor/time/system_clock.ts";
+import { loopTurn, systemClock } from "../reactor/time/system_clock.ts";
 import { systemRng } from "../reactor/time/system_rng.ts";
 import type { LoadingDriver } from "./drivers/driver.ts";
 import { SqlStore } from "./sql_store.ts";
@@ -69,7 +68,7 @@ export async function openStore(url: string, options: StoreOptions = {}): Promis
     rng: filled.rng,
     log: filled.log,
     queryTimeoutMs: filled.queryTimeoutMs,
-    yieldToLoop: setImmediate,
+    yieldToLoop: loopTurn,
   });
 }
 

@@ -57,6 +57,8 @@ import type {
 const CALLERS_LOOKED_UP_MAX = 20;
 /** Modules whose shift a preview shows. */
 const SHIFTS_SHOWN = 200;
+/** Edits from which on a preview waits for the one before it. */
+const LARGE_EDITS = 1_000;
 /** A caller that reported within this time counts as one, in seconds. */
 const CALLER_RECENT_S = 300;
 
@@ -145,6 +147,8 @@ function changeView(row: ChangeRow): ChangeSummary {
 export class ChangeService {
   readonly #options: ChangeServiceOptions;
   #hasHistory = false;
+  /** The last look at large edits; it never fails. */
+  #largeLook: Promise<unknown> = Promise.resolve();
 
   constructor(options: ChangeServiceOptions) {
     this.#options = options;
@@ -276,11 +280,17 @@ export class ChangeService {
     });
   }
 
-  /** What edits would do. */
-  async preview(edits: readonly ClientEdit[]): Promise<ChangePreview> {
-    const wanted = storeEdits(edits);
-    const stored = await this.#read(touchedModules(wanted));
-    return await this.#preview(stored, withPresets(stored, wanted), []);
+  /** What edits would do. Of large ones only one is looked at at a time: each takes a second or two. */
+  preview(edits: readonly ClientEdit[]): Promise<ChangePreview> {
+    const look = async (): Promise<ChangePreview> => {
+      const wanted = storeEdits(edits);
+      const stored = await this.#read(touchedModules(wanted));
+      return await this.#preview(stored, withPresets(stored, wanted), []);
+    };
+    if (edits.length < LARGE_EDITS) return look();
+    const looking = this.#largeLook.then(look);
+    this.#largeLook = looking.catch(() => {});
+    return looking;
   }
 
   /** Makes the routes say what a file says. */

@@ -11,3 +11,11 @@ export const systemClock: Clock = {
     return { cancel: () => clearTimeout(handle) };
   },
 };
+
+/**
+ * Resolves when everything else of the process has had its turn, connections too. By a timer: work
+ * that goes on by `setImmediate` again and again keeps Deno from reading its sockets for seconds.
+ */
+export function loopTurn(): Promise<void> {
+  return new Promise((resolve) => void systemClock.setTimer(0, resolve));
+}

@@ -3,10 +3,10 @@
 import { close, existsSync, fdatasync, mkdirSync, open } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { messageOf } from "../../reactor/errors.ts";
 import type { Logger } from "../../reactor/log.ts";
+import { loopTurn } from "../../reactor/time/system_clock.ts";
 import {
   type FaultKind,
   type LoadingDriver,
@@ -246,7 +246,7 @@ export class SqliteDriver implements LoadingDriver {
     let step = script.next();
     for (let count = 1; !step.done; count++) {
       step = script.next(this.#open().all(step.value));
-      if (count % STATEMENTS_PER_TURN === 0 && !step.done) await setImmediate();
+      if (count % STATEMENTS_PER_TURN === 0 && !step.done) await loopTurn();
     }
     return step.value;
   }
