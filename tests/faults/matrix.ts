@@ -255,7 +255,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     id: "G15",
     promise:
-      "leases: nobody that lives expires, also at 20 % loss; a killed node is out within 1 s",
+      "leases: nobody that lives expires, of 15 s also at 20 % loss; a killed node is out within 1 s",
     faults: ["SIGSTOP", "loss", "SQL hung", "kill -9"],
     checks: [
       {
