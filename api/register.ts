@@ -171,6 +171,8 @@ export class NodeRegistrar {
       secrets: Secrets.ofToken(token),
       transport: transportOf(tls),
       welcomeWaitMs: Infinity,
+      // Else discovery would take a connection that stood still for the end of this program.
+      saysGoodbye: true,
       secretMissingReason: "discovery wants a secret and there is none: give option token",
       onReady: () => registrar.ready(),
       onLost: () => registrar.lost(link.fault ?? "the connection is lost"),

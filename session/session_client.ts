@@ -73,6 +73,11 @@ export interface SessionClientOptions extends LinkEvents, Self {
   readonly heartbeat?: HeartbeatSettings;
   /** Said of a server that wants a secret when there is none, instead of what fits a service. */
   readonly secretMissingReason?: string;
+  /**
+   * True: a server that is left for its silence is told so, and has a second to hear it: to it the end
+   * of a connection is the end of the program otherwise. @default false
+   */
+  readonly saysGoodbye?: boolean;
   /** As {@linkcode TcpClient} has them. */
   readonly outputBytesMax?: number;
   readonly awaitPeerEnd?: boolean;
@@ -151,7 +156,7 @@ export class SessionClient implements Link {
       },
       leave: (reason) => {
         this.#pace.notedSilence();
-        this.#client.failOver(reason);
+        this.failOver(reason);
       },
     });
   }
@@ -211,7 +216,9 @@ export class SessionClient implements Link {
   }
 
   failOver(reason: string): void {
-    this.#client.failOver(reason);
+    const { saysGoodbye = false } = this.#options;
+    if (saysGoodbye) this.sayGoodbye(reason);
+    this.#client.failOver(reason, saysGoodbye);
   }
 
   setAddresses(addresses: readonly Address[]): void {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MessageId, PeerRefusal } from "../proto/message_ids.ts";
 import {
+  decodeGoodbye,
   decodePong,
   encodeGetRouteRequest,
   encodeHello,
@@ -191,6 +192,22 @@ test("SessionClient fails over when an extended server stops answering pings", a
   assert.ok(client.lost >= 1);
   await client.link.close();
   server.close();
+});
+
+test("saysGoodbye: a server that is left for its silence, or by wish, is told so before the end", async () => {
+  for (const saysGoodbye of [true, false]) {
+    const server = await RawServer.listen((peer) => void peer.send(MessageId.Hello, welcome));
+    const client = startClient(server.address, { saysGoodbye });
+    await until(() => server.peers.length >= 2, { what: "a second connection" });
+    const goodbyeOf = (place: number): string | undefined => {
+      const frame = server.peers[place].frames.find(({ msgId }) => msgId === MessageId.Goodbye);
+      return frame && decodeGoodbye(frame.body).reason;
+    };
+    await until(() => server.peers[0].ended, { what: "the end of the first connection" });
+    assert.equal(goodbyeOf(0), saysGoodbye ? SILENT_REASON : undefined);
+    await client.link.close();
+    server.close();
+  }
 });
 
 test("SessionClient answers pings, and tells of every frame but Hello", async () => {
