@@ -5,6 +5,9 @@ import { RelayClient } from "../../api/relay_client.ts";
 import type { RelayResume } from "../../api/relay_options.ts";
 import { until } from "./until.ts";
 
+/** For one that is in the way of several faults, one after the other; it must be acknowledged in the end. */
+const SEND_MS_MAX = 600_000;
+
 /** One that sends without end, several at a time, and notes what was acknowledged. */
 export class MailSender {
   readonly acknowledged: number[] = [];
@@ -13,7 +16,7 @@ export class MailSender {
   #stopped = false;
 
   constructor(readonly name: string, relays: readonly string[]) {
-    this.#client = new RelayClient({ relays, name, timeoutMs: 60_000 });
+    this.#client = new RelayClient({ relays, name, timeoutMs: SEND_MS_MAX });
     this.#running = this.#run();
   }
 
