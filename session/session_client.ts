@@ -18,6 +18,7 @@ import { MessageId, PeerRefusal } from "../proto/message_ids.ts";
 import type { Address } from "../reactor/address.ts";
 import type { Logger } from "../reactor/log.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
+import { CLOSE_FLUSH_MS } from "../reactor/tcp/framed_link.ts";
 import { TcpClient } from "../reactor/tcp/tcp_client.ts";
 import type { PeerCertificate } from "../reactor/runtime/types.ts";
 import type { Clock, Timer } from "../reactor/time/clock.ts";
@@ -44,6 +45,12 @@ import { holdsRole, neededRole } from "./tls/peer_roles.ts";
 
 /** Time that a server has to prove itself to a client with a secret, in milliseconds. */
 export const WELCOME_TIMEOUT_MS = 10_000;
+
+/**
+ * Time in which a server that is silent may hear that it is left, in milliseconds: TCP repeats what was
+ * lost ever more seldom, and a socket that is closed answers what comes then by a reset.
+ */
+export const GOODBYE_MS = 10_000;
 
 /** Why a server is left that has said that it stops. */
 export const LEAVING_REASON = "the server stops";
@@ -74,8 +81,8 @@ export interface SessionClientOptions extends LinkEvents, Self {
   /** Said of a server that wants a secret when there is none, instead of what fits a service. */
   readonly secretMissingReason?: string;
   /**
-   * True: a server that is left for its silence is told so, and has a second to hear it: to it the end
-   * of a connection is the end of the program otherwise. @default false
+   * True: a server that is left for its silence is told so, and has {@linkcode GOODBYE_MS} to hear it:
+   * to it the end of a connection is the end of the program otherwise. @default false
    */
   readonly saysGoodbye?: boolean;
   /** As {@linkcode TcpClient} has them. */
@@ -218,7 +225,7 @@ export class SessionClient implements Link {
   failOver(reason: string): void {
     const { saysGoodbye = false } = this.#options;
     if (saysGoodbye) this.sayGoodbye(reason);
-    this.#client.failOver(reason, saysGoodbye);
+    this.#client.failOver(reason, saysGoodbye ? GOODBYE_MS : 0);
   }
 
   setAddresses(addresses: readonly Address[]): void {
@@ -271,7 +278,7 @@ export class SessionClient implements Link {
     if (this.#leavingTimer !== undefined || !this.#extended) return;
     this.#leavingTimer = this.#options.clock.setTimer(this.#pace.placeMs(spreadMs), () => {
       if (this.#options.onLeaving !== undefined) this.#options.onLeaving();
-      else this.#client.failOver(LEAVING_REASON, true);
+      else this.#client.failOver(LEAVING_REASON, CLOSE_FLUSH_MS);
     });
   }
 
@@ -334,7 +341,7 @@ export class SessionClient implements Link {
 
   #leaveRefused(text: string): void {
     this.#secretFault = text;
-    this.#client.failOver(text, true);
+    this.#client.failOver(text, CLOSE_FLUSH_MS);
   }
 
   #secretsChanged(): void {

@@ -182,16 +182,16 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
   }
 
   /**
-   * Closes after the output has left, or after {@linkcode CLOSE_FLUSH_MS}. With nothing to send it
+   * Closes after the output has left, or after `flushMs`. With nothing to send it
    * closes at once, unless the peer's end is awaited: to close while the peer still sends could cost
    * it what it has not read.
    */
-  finish(awaitPeerEnd = false): void {
+  finish(awaitPeerEnd = false, flushMs = CLOSE_FLUSH_MS): void {
     if (this.#state !== "open") return;
     this.#state = "finishing";
     this.#decoder.reset();
     if (this.#isSent && !awaitPeerEnd) return this.destroy();
-    this.#linger = this.#settings.clock.setTimer(CLOSE_FLUSH_MS, () => this.destroy());
+    this.#linger = this.#settings.clock.setTimer(flushMs, () => this.destroy());
     // A paused stream would not show the peer's end.
     this.#endHold();
     this.stream.resume();

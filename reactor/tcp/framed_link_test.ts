@@ -121,15 +121,17 @@ test("FramedLink.finish() writes, ends, and waits for the peer's end", () => {
 });
 
 test("FramedLink.finish() gives up after its time", () => {
-  const { link, stream, clock, events } = setUp();
-  stream.takesAll = false;
-  link.send(1, body);
-  link.finish();
-  clock.advance(CLOSE_FLUSH_MS - 1);
-  assert.deepEqual(events, []);
-  clock.advance(1);
-  assert.deepEqual(events, ["gone"]);
-  assert.equal(stream.calls.at(-1), "close");
+  for (const flushMs of [undefined, 7]) {
+    const { link, stream, clock, events } = setUp();
+    stream.takesAll = false;
+    link.send(1, body);
+    link.finish(false, flushMs);
+    clock.advance((flushMs ?? CLOSE_FLUSH_MS) - 1);
+    assert.deepEqual(events, []);
+    clock.advance(1);
+    assert.deepEqual(events, ["gone"]);
+    assert.equal(stream.calls.at(-1), "close");
+  }
 });
 
 test("FramedLink answers a peer that has ended its side, then closes", () => {

@@ -4,7 +4,7 @@ import { type Address, formatAddress } from "../address.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import type { Clock, Timer } from "../time/clock.ts";
 import { messageOf, ProtocolError, TimeoutError } from "../errors.ts";
-import { FramedLink, type LinkCounters } from "./framed_link.ts";
+import { CLOSE_FLUSH_MS, FramedLink, type LinkCounters } from "./framed_link.ts";
 import { type Logger, LogRateLimiter } from "../log.ts";
 import type { MessageRouter } from "../message_router.ts";
 import { OutputBuffer } from "./output_buffer.ts";
@@ -105,6 +105,8 @@ export class TcpClient {
   /** Runs while a frame is incomplete; none wakes a connection at rest. */
   #partialTimer: Timer | undefined;
   #onGone: (() => void) | undefined;
+  /** Was left, and may still be read by its peer. */
+  #left: FramedLink | undefined;
 
   constructor(options: TcpClientOptions) {
     checkAddresses(options.addresses);
@@ -175,11 +177,11 @@ export class TcpClient {
 
   /**
    * Drops the connection, or the attempt under way, and goes on with the next address; what is
-   * queued is lost, unless the peer is given time to take it (at most one second).
+   * queued is lost, unless the peer is given time to take it: `flushMs`, in milliseconds.
    */
-  failOver(reason: string, flush = false): void {
+  failOver(reason: string, flushMs = 0): void {
     if (this.#closing || !this.#started) return;
-    if (this.#link !== undefined) return this.#disconnect(reason, !flush, flush);
+    if (this.#link !== undefined) return this.#disconnect(reason, flushMs === 0, flushMs);
     if (this.#attempt === undefined) return;
     this.#attempt.abort(new Error(reason));
   }
@@ -221,6 +223,7 @@ export class TcpClient {
     this.#timer?.cancel();
     this.#attempt?.abort(new Error("client closed"));
     this.#kept.clear();
+    this.#left?.destroy();
     const link = this.#link;
     if (link === undefined) return Promise.resolve();
     return new Promise((resolve) => {
@@ -377,7 +380,7 @@ export class TcpClient {
   }
 
   /** Ends the connection; `dead` peers get no time to take what is queued, `flush` is for them. */
-  #disconnect(reason: string, dead: boolean, flush = false): void {
+  #disconnect(reason: string, dead: boolean, flushMs = 0): void {
     const link = this.#link;
     if (link === undefined) return;
     this.#link = undefined;
@@ -387,20 +390,29 @@ export class TcpClient {
     const livedMs = this.#options.clock.nowMs() - this.#connectedAtMs;
     const { isAccepted, awaitPeerEnd } = this.#options;
     if (livedMs >= STABLE_CONNECTION_MS && isAccepted?.() !== false) this.#failures = 0;
-    if (!this.#closing && !flush) this.#keepUnsent(link);
+    if (!this.#closing && flushMs === 0) this.#keepUnsent(link);
     this.#options.log.info(`Disconnected from ${this.#options.name}`, {
       address: formatAddress(this.address),
       reason,
       livedMs: Math.round(livedMs),
     });
     if (dead) link.destroy();
-    else link.finish(this.#closing && awaitPeerEnd);
+    else if (flushMs === 0) link.finish(this.#closing && awaitPeerEnd);
+    else this.#leave(link, flushMs);
     try {
       this.#options.onDisconnect?.(this, reason);
     } catch (error) {
       this.#options.log.error("Disconnect hook failed", { error: messageOf(error) });
     }
     this.#retry(reason);
+  }
+
+  /** One at most is left so that its peer has long to take what waits, and none once this is closed. */
+  #leave(link: FramedLink, flushMs: number): void {
+    link.finish(false, flushMs);
+    if (flushMs <= CLOSE_FLUSH_MS) return;
+    this.#left?.destroy();
+    this.#left = link;
   }
 
   /** Saves whole frames the lost connection never began to write. */

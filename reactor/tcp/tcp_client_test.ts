@@ -5,7 +5,7 @@ import { until } from "../../tests/support/until.ts";
 import { encodeFrame, writeHead } from "../frame.ts";
 import { messageOf } from "../errors.ts";
 import { silentLogger } from "../log.ts";
-import type { ConnectOptions, Stream } from "../runtime/types.ts";
+import type { ConnectOptions, Stream, TcpConnector } from "../runtime/types.ts";
 import { ManualClock } from "../time/manual_clock.ts";
 import { MessageRouter } from "../message_router.ts";
 import { reconnectDelayMs } from "./tcp_client.ts";
@@ -181,6 +181,59 @@ test("TcpClient.failOver() goes on with the next address", () =>
     await until(() => client.connected, { what: "the first address" });
     assert.deepEqual(client.address, servers[0].address);
   }));
+
+/** Sockets of the runtime, and which of them were closed, in the order in which they were opened. */
+function watchedSockets(): { transport: TcpConnector; closed: boolean[] } {
+  const closed: boolean[] = [];
+  const transport: TcpConnector = {
+    async connectTcp(options: ConnectOptions): Promise<Stream> {
+      const stream = await runtime.connectTcp(options);
+      const place = closed.push(false) - 1;
+      const close = stream.close.bind(stream);
+      stream.close = () => {
+        closed[place] = true;
+        close();
+      };
+      return stream;
+    },
+  };
+  return { transport, closed };
+}
+
+test("TcpClient.failOver() with a time has the peer read what was sent, for as long or until it is closed", async () => {
+  for (const ending of ["time", "another", "close"] as const) {
+    const clock = new ManualClock();
+    const { transport, closed } = watchedSockets();
+    const pausing = (peer: RawPeer): void => peer.pause();
+    await withClient({ clock, transport, onPeers: [pausing] }, async (running) => {
+      const { client, servers: [server] } = running;
+      const again = async (peers: number): Promise<void> => {
+        await until(() => {
+          clock.advance(1);
+          return client.connected && server.peers.length === peers;
+        }, { what: `connection ${peers}` });
+      };
+      client.start();
+      await again(1);
+      client.send(7, Uint8Array.of(1));
+      client.failOver("silent", 600_000);
+      await again(2);
+      clock.advance(300_000);
+      assert.deepEqual(closed, [false, false]);
+      if (ending === "time") clock.advance(300_000);
+      else if (ending === "close") void client.close();
+      else {
+        client.send(8, Uint8Array.of(1));
+        client.failOver("silent", 600_000);
+      }
+      assert.equal(closed[0], true, ending);
+      server.peers[0].resume();
+      await until(() => server.peers[0].frames.length === 1, { what: "what was sent" });
+      assert.equal(server.peers[0].frames[0].msgId, 7);
+      server.peers[1].resume();
+    });
+  }
+});
 
 test("TcpClient.setAddresses() keeps a connection that is still listed", () =>
   withClient({ onPeers: [(): void => {}, (): void => {}] }, async ({ client, servers }) => {
