@@ -26,14 +26,30 @@ export interface RowOutcome {
 const FIGURES_MAX = 20;
 const FIGURE_CHARS_MAX = 220;
 
+/** Lines of a failed test that are shown with its row. */
+const FAILURE_LINES = 4;
+
+/** A line of a program as it would be on paper. */
+function plainLine(raw: string): string {
+  // deno-lint-ignore no-control-regex -- colours
+  return raw.replace(/\x1b\[[0-9;]*m/g, "").trim();
+}
+
+/** What failed, from the output of `deno test`. */
+export function failureLines(output: string): string[] {
+  const at = output.indexOf("ERRORS");
+  return output.slice(Math.max(at, 0)).split("\n").map(plainLine)
+    .filter((line) => /error|Error|Waited|expected|must/.test(line) && !line.startsWith("at "))
+    .slice(0, FAILURE_LINES);
+}
+
 /**
  * The lines of a test's output that are figures: those that say so, and those that `patterns` name.
  */
 export function figuresOf(output: string, patterns: readonly RegExp[]): string[] {
   const found: string[] = [];
   for (const raw of output.split("\n")) {
-    // deno-lint-ignore no-control-regex -- colours
-    const line = raw.replace(/\x1b\[[0-9;]*m/g, "").replace(/^(DIAGNOSTIC:|[#ℹ])\s*/, "").trim();
+    const line = plainLine(raw).replace(/^(DIAGNOSTIC:|[#ℹ])\s*/, "");
     if (line.startsWith(FIGURE_MARK)) found.push(line.slice(FIGURE_MARK.length));
     else if (patterns.some((pattern) => pattern.test(line))) found.push(line);
   }

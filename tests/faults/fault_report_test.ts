@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { PROJECT_ROOT } from "../support/processes.ts";
 import {
   exitCodeOf,
+  failureLines,
   faultTable,
   figuresOf,
   isLate,
@@ -93,4 +94,13 @@ test("the table has every row that ran, and keeps those that ran before", () => 
     "a\n<!-- results -->\n\nold new\n\n<!-- /results -->\nb",
   );
   assert.throws(() => withResults("a", () => "new"), /README must have the lines/);
+});
+
+test("what failed is a few lines of the test's own words, without colours", () => {
+  const output = "figure: 3\n ERRORS \n\x1b[0m\x1b[1m\x1b[31merror\x1b[0m: Error: it must be 1\n" +
+    "    at of (file:///error.ts)\nnothing\nCaused by: AssertionError: 2\n";
+  assert.deepEqual(failureLines(output), [
+    "error: Error: it must be 1",
+    "Caused by: AssertionError: 2",
+  ]);
 });

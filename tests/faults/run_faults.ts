@@ -20,6 +20,7 @@ import { bringFaketime, FAKETIME_VARIABLE } from "../support/wall_clock.ts";
 import {
   type CheckOutcome,
   exitCodeOf,
+  failureLines,
   faultTable,
   figuresOf,
   isLate,
@@ -33,9 +34,6 @@ import { reasonAgainst } from "./needs.ts";
 import { runSoak, type SoakWish } from "./soak.ts";
 
 const README = new URL("./README.md", import.meta.url);
-
-/** Lines of a failed test that are shown with its row. */
-const FAILURE_LINES = 4;
 
 /** A test that takes longer than this, and than its long fault and its hostile peers, hangs. */
 const CHECK_MS_MIN = 600_000;
@@ -80,14 +78,6 @@ function parseOptions(argv: readonly string[]): Options {
     .exitOverride();
   command.parse([...argv], { from: "user" });
   return command.opts<Options>();
-}
-
-/** What failed, from the output of `deno test`. */
-function failureLines(output: string): string[] {
-  const at = output.indexOf("ERRORS");
-  return output.slice(Math.max(at, 0)).split("\n").map((line) => line.trim())
-    .filter((line) => /error|Error|Waited|expected|must/.test(line) && !line.startsWith("at "))
-    .slice(0, FAILURE_LINES);
 }
 
 async function runCheck(
