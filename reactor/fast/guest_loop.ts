@@ -14,6 +14,17 @@ import { ARMED, type LookoutInit, STOPPING, WOKEN, WORDS } from "./lookout_words
 /** Longest time that the runtime waits for its turn while sockets are busy, but for one turn. */
 export const SLICE_MS = 1;
 
+/**
+ * Longest time that sockets of the runtime wait for their turn while ours are busy, about. Milliseconds.
+ */
+export const SOCKETS_MS = 10;
+
+/**
+ * Immediates that give them their turn: Deno looks at sockets after 61 pieces of work (the interval of its
+ * event loop, tokio), however long these take. A timer of 0 ms would do as well, and rest for one.
+ */
+const SOCKET_HOPS = 128;
+
 /** Turns of {@linkcode SLICE_MS} in which nothing came before the helper thread waits instead. */
 export const QUIET_TURNS_MAX = 4;
 
@@ -34,6 +45,9 @@ export class GuestLoop {
   readonly #wakeUp = new WakeUp();
   readonly #lookout: Worker;
   #quietTurns = 0;
+  /** When sockets of the runtime last had their turn. */
+  #socketsAtMs = -Infinity;
+  #hops = 0;
   /** Turns are taken on this thread, with the runtime in between. */
   #busy = false;
   /** The helper thread waits, and will wake this one. */
@@ -133,7 +147,15 @@ export class GuestLoop {
       this.#quietTurns = handled > 0 ? 0 : this.#quietTurns + 1;
       if (this.#quietTurns >= QUIET_TURNS_MAX) return this.#sleep();
     } while (clock.nowMs() < endMs);
-    setImmediate(this.#slice);
+    if (endMs - this.#socketsAtMs < SOCKETS_MS) return void setImmediate(this.#slice);
+    this.#hops = SOCKET_HOPS;
+    setImmediate(this.#hop);
+  };
+
+  readonly #hop = (): void => {
+    if (--this.#hops > 0) return void setImmediate(this.#hop);
+    this.#socketsAtMs = this.#options.clock.nowMs();
+    this.#slice();
   };
 
   #sleep(): void {
