@@ -6,6 +6,8 @@
 #   a server answers between two pieces of 50 ms.
 # Seen: a server of the same process answers nothing for seconds, while timers run. With a timer of 0 ms in
 #   place of the immediate each request is answered after a piece or two.
+#   With pieces of 1 ms an answer takes some 64 ms, as if sockets were looked at after 61 pieces of work,
+#   which is the interval of the event loop beneath (tokio).
 # Why it matters: who yields in this way lets others run in Node.js and Bun, and nobody in Deno.
 set -u
 folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT && cd "$folder" || exit 2
