@@ -109,6 +109,7 @@ class LabReporter {
         noteElsewhere: (session, seq) => sessions.noteElsewhere(session, seq),
         closeOf: (some) => sessions.closeOf(some),
         standing: (session) => sessions.standing(session),
+        keeperOf: (session) => sessions.keeperOf(session),
         close: () => [...sessions.close(), ...this.spool?.close() ?? []],
         noteStored: (marks) => {
           sessions.noteStored(marks);
