@@ -63,7 +63,7 @@ export class DiscoveryProcess extends SimProcess {
       ...{ watched: [], onRoutes: () => {}, pollMs: 1000 },
     });
     const sessions = new LeaseSessions({
-      ...{ registry, table, holder, makesModules: false, checksNodes: false },
+      ...{ registry, table, holder, clock, log, makesModules: false, checksNodes: false },
       modules: new ModuleFinder(store.asStore, clock),
       stops: new SafeStops({ use: () => Promise.reject(new Error("nobody is asked here")) }, clock),
       newIncarnation: () => newIncarnation(clock, rng),

@@ -29,6 +29,7 @@ export class NodeProcess extends SimProcess {
     const registrar = new Registrar({ clock, rng, addressOf: () => ip });
     const link = new SessionClient({
       ...{ name: "discovery", role: "node", software: SIM_SOFTWARE, clock, rng, log, transport },
+      saysGoodbye: true,
       addresses: this.discoveries,
       ...{ secrets: undefined, welcomeWaitMs: Infinity },
       onReady: () => registrar.ready(),
