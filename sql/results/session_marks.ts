@@ -180,20 +180,6 @@ export function* pruneMarksScript(shape: SchemaShape, beforeTs: number): Script<
   }
 }
 
-/** Sets the marks of a bucket whose rows are written, unless others have written reports of it meanwhile. */
-function* finishPartsScript(
-  dialect: Dialect,
-  shape: SchemaShape,
-  bucket: MarkedBucket,
-  nowS: number,
-): Script<MovedSession[]> {
-  const check = yield* checkMarksScript(dialect, shape, bucket, nowS);
-  if (check === undefined) return [];
-  if ("moved" in check) return check.moved;
-  yield* setMarksScript(dialect, shape, bucket, check.moves, nowS);
-  return [];
-}
-
 /** Has rows of a bucket count nothing. No other bucket of this source has rows of the same time. */
 function* takeBackScript(
   shape: SchemaShape,
@@ -268,8 +254,9 @@ async function writeInParts(
   if ("moved" in check) return { moved: check.moved, bad: [] };
   inParts.add(nameOf(bucket));
   const bad = await writeRows();
-  // Nobody was kept from the marks meanwhile.
-  const moved = await transact((shape) => finishPartsScript(dialect, shape, bucket, nowS));
+  // Nobody was kept from the marks meanwhile, so they are looked at again.
+  const marksAlone = { ...bucket, rows: [] };
+  const moved = await transact((shape) => writeMarkedScript(dialect, shape, marksAlone, nowS));
   return moved.length > 0 ? { moved, bad: [] } : { moved, bad };
 }
 
