@@ -454,20 +454,44 @@ export class LogMailStore implements MailStore, MailChanges {
     }
   }
 
-  async #dataOf(name: string, { entrySeq, at, seq }: IndexedMail): Promise<Uint8Array | undefined> {
+  /** Undefined: it is not in the log any more, or something else is there. */
+  async #dataOf(
+    name: string,
+    { entrySeq, at, seq, key }: IndexedMail,
+  ): Promise<Uint8Array | undefined> {
     const known = this.#cache.get(entrySeq);
     if (known !== undefined) return known[at]?.data;
-    const body = await this.#options.log.get(entrySeq);
-    if (body === undefined) {
-      // Somebody has taken it, and this relay has not heard of it yet.
-      if (this.#index.hasAt(this.#index.box(name), seq)) {
-        this.#warn("A message is not in the log any more", `${seq} of ${name}, entry ${entrySeq}`);
+    const { log } = this.#options;
+    const body = await log.get(entrySeq) ?? await this.#getAgain(entrySeq);
+    if (body !== undefined) {
+      const { name: owner, puts } = decodeRelayMailEntry(body);
+      if (owner === name && puts[at] !== undefined && mailKey(puts[at]) === key) {
+        this.#cache.keep(entrySeq, puts);
+        return puts[at].data;
       }
-      return undefined;
+      // Of another log it would be given to the wrong one.
+      if (!await this.#isSameLog()) throw new StoreError("The log is another one", true);
     }
-    const { puts } = decodeRelayMailEntry(body);
-    this.#cache.keep(entrySeq, puts);
-    return puts[at]?.data;
+    // Else somebody has taken it, and this relay has not heard of it yet.
+    if (this.#index.hasAt(this.#index.box(name), seq)) {
+      this.#warn("A message is not in the log any more", `${seq} of ${name}, entry ${entrySeq}`);
+    }
+    return undefined;
+  }
+
+  /**
+   * Of a log whose servers change a server may answer that has stood still, and does not know what the
+   * others have: what it misses is not gone.
+   *
+   * @throws {StoreError} when it does not know of this entry yet.
+   */
+  async #getAgain(entrySeq: number): Promise<Uint8Array | undefined> {
+    const { log } = this.#options;
+    const { epoch, last } = await log.span();
+    if (epoch === this.#epoch && last < entrySeq) {
+      throw new StoreError(`The log is read where it ends at ${last}, before ${entrySeq}`, true);
+    }
+    return await log.get(entrySeq);
   }
 
   /** What cannot be removed now stays until a relay starts anew. Never fails. */

@@ -231,6 +231,48 @@ test("log mail store: a log that was made anew is read anew, and what was in the
   assert.deepEqual(lost, [2]);
 });
 
+test("log mail store: what a server that stood still does not know is not passed over, what was removed is", async () => {
+  const clock = new ManualClock();
+  const log = new FakeLog(clock);
+  const [a, b] = [newStore(log, clock), newStore(log, clock)];
+  await put(a.store, mail("1"));
+  await put(a.store, mail("2"));
+  // It has heard of both, and has the data of neither.
+  const c = newStore(log, clock);
+  await turns();
+  c.link.behindAt = 1;
+  await assert.rejects(
+    c.store.read("box", 0, 9, 0),
+    (error) => error instanceof StoreError && error.transient,
+  );
+  c.link.behindAt = undefined;
+  assert.deepEqual((await c.store.read("box", 0, 9, 0)).mail.map(({ id }) => id), ["1", "2"]);
+  const d = newStore(log, clock);
+  await turns();
+  log.entries.delete(1);
+  assert.deepEqual((await d.store.read("box", 0, 9, 0)).mail.map(({ id }) => id), ["2"]);
+  assert.equal((await b.store.read("box", 0, 9, 0)).mail.length, 2);
+});
+
+test("log mail store: of a log that was made anew nobody gets what is in the place of a message", async () => {
+  const clock = new ManualClock();
+  const log = new FakeLog(clock);
+  const a = newStore(log, clock);
+  await put(a.store, mail("1"));
+  // It has no data, and does not hear that the log is another one.
+  const b = newStore(log, clock);
+  await turns();
+  b.link.isDeaf = true;
+  log.renew();
+  const c = newStore(log, clock);
+  await put(c.store, mail("foreign", { name: "other" }));
+  const reading = b.store.read("box", 0, 9, 0).then(({ mail: all }) => all, () => []);
+  await pass(clock, 3_000);
+  assert.deepEqual(await reading, []);
+  assert.deepEqual((await b.store.read("box", 0, 9, 0)).mail, []);
+  assert.deepEqual((await b.store.read("other", 0, 9, 0)).mail.map(({ id }) => id), ["foreign"]);
+});
+
 test("log mail store: edits that find out together that the log was made anew begin it once", async () => {
   const clock = new ManualClock();
   const log = new FakeLog(clock);
@@ -407,6 +449,12 @@ class Trial {
     this.relays[at] = this.#newRelay();
   }
 
+  /** Who answers this relay has missed so many entries and gets no more, or is as far as the others again. */
+  toggleBehind(at: number, missed: number): void {
+    const { link } = this.relays[at];
+    link.behindAt = link.behindAt === undefined ? Math.max(0, this.log.last - missed) : undefined;
+  }
+
   send(at: number): void {
     const sending = this.#sending ?? { number: this.#next++, relay: at, turn: 0 };
     const turn = ++this.#turn;
@@ -472,12 +520,14 @@ test("mail rooms on one log: whatever fails, what was acknowledged comes in orde
         else if (what < 16) trial.kill(at);
         else if (what < 17) trial.relays[at].link.isDeaf = true;
         else if (what < 18) trial.relays[at].link.isAway = !trial.relays[at].link.isAway;
+        else if (what < 19) trial.toggleBehind(at, nextInt(rng, 5));
         else await pass(trial.clock, nextInt(rng, 9000));
         await turns();
         trial.assertBalanced();
       }
       for (const { link } of trial.relays) {
         link.isAway = false;
+        link.behindAt = undefined;
         link.faults.length = 0;
       }
       await pass(trial.clock, 30_000);

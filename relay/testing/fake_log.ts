@@ -50,8 +50,12 @@ export class FakeLog {
     return seq;
   }
 
-  lastOf(name: string): number {
-    return this.#heads.get(name) ?? 0;
+  /** Number of the newest entry of a name, as whoever knows them up to `upTo` says. */
+  lastOf(name: string, upTo = Infinity): number {
+    const head = this.#heads.get(name) ?? 0;
+    if (head <= upTo) return head;
+    const known = [...this.entries].filter(([seq, one]) => one.name === name && seq <= upTo);
+    return Math.max(0, ...known.map(([seq]) => seq));
   }
 
   follow(follower: FakeLogFollower): () => void {
@@ -109,6 +113,8 @@ export class FakeLogLink implements MailLog {
   isAway = false;
   /** Nothing is heard by those who follow; cured by following anew. */
   isDeaf = false;
+  /** Who answers has stood still since this entry, and knows nothing newer; undefined: it knows all. */
+  behindAt: number | undefined;
   appendCount = 0;
   readonly #log: FakeLog;
   readonly #clock: Clock;
@@ -121,7 +127,7 @@ export class FakeLogLink implements MailLog {
   async span(): Promise<LogSpan> {
     await this.#reach();
     const { epoch, last } = this.#log;
-    return { epoch, last };
+    return { epoch, last: Math.min(last, this.behindAt ?? last) };
   }
 
   async append(name: string, body: Uint8Array): Promise<number> {
@@ -142,12 +148,12 @@ export class FakeLogLink implements MailLog {
 
   async lastOf(name: string): Promise<number> {
     await this.#reach();
-    return this.#log.lastOf(name);
+    return this.#log.lastOf(name, this.behindAt);
   }
 
   async get(seq: number): Promise<Uint8Array | undefined> {
     await this.#reach();
-    return this.#log.entries.get(seq)?.body;
+    return seq > (this.behindAt ?? seq) ? undefined : this.#log.entries.get(seq)?.body;
   }
 
   async remove(seq: number): Promise<void> {
