@@ -9,6 +9,9 @@ import { ClosedError, RelayError } from "./errors.ts";
 /** Requests and messages of one client without an answer; a further one is refused. */
 export const RELAY_REQUESTS_MAX = 10_000;
 
+/** Pause before calls of an earlier link go on to be sent, where they are more than the connection takes at once. */
+const SEND_AGAIN_MS = 20;
+
 /** An answer to a request or a message. */
 export interface RelayAnswer {
   readonly status: number;
@@ -73,6 +76,8 @@ export class RelayCalls<T> {
   #sentCount = 0;
   /** Set while nothing further is sent over the present link; called when all calls are answered. */
   #onAnswered: (() => void) | undefined;
+  /** Set while calls of an earlier link wait for room: whatever comes now goes behind them. */
+  #sendingAll: Timer | undefined;
   #closed = false;
 
   constructor(link: Link, clock: Clock) {
@@ -97,10 +102,10 @@ export class RelayCalls<T> {
       }
       const number = this.#newNumber();
       const body = encode(number);
-      const isLeaving = this.#onAnswered !== undefined;
-      const isSent = !isLeaving && this.#link.send(msgId, body);
+      const mustWait = this.#onAnswered !== undefined || this.#sendingAll !== undefined;
+      const isSent = !mustWait && this.#link.send(msgId, body);
       if (isSent) this.#sentCount++;
-      if (!isSent && !isLeaving && this.#link.ready) {
+      if (!isSent && !mustWait && this.#link.ready) {
         throw new LimitError("RELAY_OUTPUT_BYTES_MAX", "The relay does not read fast enough");
       }
       const timer = this.#clock.setTimer(timeoutMs, () => this.#timeOut(number, timeoutMs));
@@ -123,6 +128,7 @@ export class RelayCalls<T> {
   /** The link will be left: what is not sent waits for the next one; `onAnswered` when it can be left. */
   leave(onAnswered: () => void): void {
     this.#onAnswered = onAnswered;
+    this.#stopSendingAll();
     this.#checkAnswered();
   }
 
@@ -135,19 +141,29 @@ export class RelayCalls<T> {
     });
   }
 
-  /** The link is ready: what has not been sent goes out, in its order. */
+  /** The link is ready: what has not been sent goes out, in its order, as fast as the link takes it. */
   sendAll(): void {
+    this.#stopSendingAll();
     for (const pending of this.#pending.values()) {
       if (pending.isSent) continue;
-      if (!this.#link.send(pending.msgId, pending.body)) return;
+      if (!this.#link.send(pending.msgId, pending.body)) {
+        this.#sendingAll = this.#clock.setTimer(SEND_AGAIN_MS, () => this.sendAll());
+        return;
+      }
       pending.isSent = true;
       this.#sentCount++;
     }
   }
 
+  #stopSendingAll(): void {
+    this.#sendingAll?.cancel();
+    this.#sendingAll = undefined;
+  }
+
   /** The link is lost: what may have been seen is given up, the rest waits for the next one. */
   lost(): void {
     this.#onAnswered = undefined;
+    this.#stopSendingAll();
     for (const [number, pending] of [...this.#pending]) {
       if (pending.isSent && !pending.repeatable) {
         const reason = `The connection to the relay is lost: ${this.#link.fault ?? "no reason"}`;
@@ -161,6 +177,7 @@ export class RelayCalls<T> {
   /** Gives up everything. */
   close(): void {
     this.#closed = true;
+    this.#stopSendingAll();
     for (const number of [...this.#pending.keys()]) this.take(number)?.reject(new ClosedError());
   }
 
