@@ -25,7 +25,8 @@ for (const fault of ["relay", "server", "leader"] as const) {
     OPTIONS,
     () =>
       withProcesses(async (processes) => {
-        assert.ok(await relayRounds(processes, program ?? "", fault, ROUNDS[fault]) > 0);
+        const end = await relayRounds(processes, program ?? "", fault, ROUNDS[fault]);
+        assert.ok(end.acknowledged >= 2 * 15 * ROUNDS[fault]);
       }),
   );
 }

@@ -1,12 +1,13 @@
 // Shell. Two relays on NATS, killed round after round: nothing acknowledged may be lost, out of order, or twice.
 //
-//     deno run -A tests/relay/relay_rounds.ts --rounds 100 [--fault relay|server|leader|pause]
+//     deno run -A tests/relay/relay_rounds.ts --rounds 100 [--fault relay|server|leader|pause|early]
 
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { natsProgram } from "../support/nats.ts";
 import { withProcesses } from "../support/processes.ts";
-import { RELAY_FAULTS, relayRounds } from "../support/relay_rounds.ts";
+import { RELAY_FAULTS, relayRounds, type RoundsSoFar } from "../support/relay_rounds.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 
 const { values } = parseArgs({
   options: {
@@ -25,9 +26,17 @@ if (!Number.isInteger(rounds) || rounds < 1 || fault === undefined || program ==
   );
   process.exit(2);
 }
+const beganMs = systemClock.nowMs();
+const report = ({ rounds: done, acknowledged, watch }: RoundsSoFar): string => {
+  const seconds = Math.round((systemClock.nowMs() - beganMs) / 1000);
+  const own = `${done} of ${rounds} rounds (${fault}): ${acknowledged} messages, ${seconds} s`;
+  return watch === undefined
+    ? own
+    : `${own}; ${watch.leaderless} times no leader, ${watch.behind} times a server behind, ` +
+      `${watch.restarts} servers restarted`;
+};
 await withProcesses(async (processes) => {
-  const count = await relayRounds(processes, program, fault, rounds, (round) => {
-    console.log(`round ${round + 1} of ${rounds}: ${fault}`);
-  });
-  console.log(`${count} messages were acknowledged; all came, in order of each sender, once`);
+  const say = (text: string): void => console.log(text);
+  const end = await relayRounds(processes, program, fault, rounds, (one) => say(report(one)), say);
+  say(`${report(end)}; all that was acknowledged came, in order of each sender, once`);
 });

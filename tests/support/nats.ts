@@ -10,6 +10,9 @@ import { freePort } from "./free_port.ts";
 import type { Processes, TestProcess } from "./processes.ts";
 import { until } from "./until.ts";
 
+/** Longest wait for an answer of the monitoring, in milliseconds. */
+const MONITOR_MS = 2_000;
+
 /**
  * Where the program is: where `LARS_TEST_NATS_SERVER` says, else that of the system; undefined: it is
  * not here, and cannot be fetched.
@@ -33,8 +36,10 @@ export function canSyncAlways(program: string): boolean {
 export class NatsServer {
   #process: TestProcess | undefined;
 
+  /** `serverName`: how it is called among the servers. */
   constructor(
     readonly name: string,
+    readonly serverName: string,
     readonly port: number,
     readonly monitorPort: number,
     readonly program: string,
@@ -45,6 +50,11 @@ export class NatsServer {
 
   get monitor(): string {
     return `http://127.0.0.1:${this.monitorPort}`;
+  }
+
+  /** What it has said since its last start. */
+  get log(): string {
+    return this.#process?.stderr ?? "";
   }
 
   get url(): string {
@@ -115,10 +125,42 @@ export async function newNats(
         `jetstream { store_dir: "${directory}"${syncsAlways ? ", sync_interval: always" : ""} }\n` +
         cluster,
     );
-    const name = `nats${index}`;
-    servers.push(new NatsServer(name, port, monitorPort, program, file, processes, directory));
+    const names = [`nats${index}`, `n${index}`] as const;
+    servers.push(new NatsServer(...names, port, monitorPort, program, file, processes, directory));
   }
   return servers;
+}
+
+/** What a server says of a stream that it keeps. */
+export interface StreamView {
+  readonly server: NatsServer;
+  /** It says of itself that it leads. */
+  readonly leads: boolean;
+  /** Number of the newest message that it has. */
+  readonly last: number;
+  /** Where it leads: other servers that it says have everything. */
+  readonly currentCount: number;
+}
+
+/** What those servers say of a stream that answer within {@linkcode MONITOR_MS} and have it. */
+export async function streamViews(
+  servers: readonly NatsServer[],
+  stream: string,
+): Promise<StreamView[]> {
+  const views = await Promise.all(servers.map(async (server): Promise<StreamView | undefined> => {
+    const answer = await monitored(server, "/jsz?streams=1") as JetStreamAnswer | undefined;
+    const details = answer?.account_details?.flatMap((one) => one.stream_detail ?? []) ?? [];
+    const detail = details.find(({ name }) => name === stream);
+    if (detail === undefined) return undefined;
+    const { leader, replicas = [] } = detail.cluster ?? {};
+    return {
+      server,
+      leads: leader === server.serverName,
+      last: detail.state?.last_seq ?? 0,
+      currentCount: replicas.filter(({ current, offline }) => current === true && !offline).length,
+    };
+  }));
+  return views.filter((view) => view !== undefined);
 }
 
 /** The server that leads a stream; undefined: none does now, or it has no other replicas. */
@@ -126,19 +168,35 @@ export async function leaderOf(
   servers: readonly NatsServer[],
   stream: string,
 ): Promise<NatsServer | undefined> {
-  for (const { monitorPort } of servers) {
-    const url = `http://127.0.0.1:${monitorPort}/jsz?streams=1`;
-    const answer = await fetch(url).then((one) => one.json(), () => undefined) as {
-      account_details?: {
-        stream_detail?: { name: string; cluster?: { leader?: string } }[];
-      }[];
-    } | undefined;
-    const details = answer?.account_details?.flatMap((one) => one.stream_detail ?? []) ?? [];
-    const leader = details.find(({ name }) => name === stream)?.cluster?.leader;
-    const found = servers.find((_, index) => `n${index}` === leader);
-    if (found !== undefined) return found;
-  }
-  return undefined;
+  const leading = (await streamViews(servers, stream)).filter(({ leads }) => leads);
+  // One that stood still believes for a moment that it leads still.
+  return leading.sort((a, b) => b.last - a.last)[0]?.server;
+}
+
+/** True when a server says that it is in touch with the others, and has what they agreed upon. */
+export async function isHealthy(server: NatsServer): Promise<boolean> {
+  const answer = await monitored(server, "/healthz?js-server-only=true") as
+    | { status?: string }
+    | undefined;
+  return answer?.status === "ok";
+}
+
+interface JetStreamAnswer {
+  account_details?: {
+    stream_detail?: {
+      name: string;
+      state?: { last_seq?: number };
+      cluster?: { leader?: string; replicas?: { current?: boolean; offline?: boolean }[] };
+    }[];
+  }[];
+}
+
+/** Undefined: it does not answer. */
+async function monitored(server: NatsServer, path: string): Promise<unknown> {
+  const signal = AbortSignal.timeout(MONITOR_MS);
+  return await fetch(`${server.monitor}${path}`, { signal })
+    .then((one) => one.json(), () => undefined)
+    .catch(() => undefined);
 }
 
 function answers(port: number): Promise<boolean> {

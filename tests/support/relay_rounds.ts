@@ -4,14 +4,20 @@ import assert from "node:assert/strict";
 import { MailSender, MailTaker } from "./mail_load.ts";
 import { withRelayAdmin } from "../../tools/relay_admin.ts";
 import { freePort } from "./free_port.ts";
-import { leaderOf, type NatsServer, startNats } from "./nats.ts";
+import { type NatsServer, startNats } from "./nats.ts";
+import { NatsWatch } from "./nats_watch.ts";
+import { messageOf } from "../../reactor/errors.ts";
 import { sleep } from "../../reactor/time/clock.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import type { Processes, TestProcess } from "./processes.ts";
 import { until } from "./until.ts";
 
-/** What happens in a round: something dies, or the leader of three servers stands still for a while. */
-export const RELAY_FAULTS = ["relay", "server", "leader", "pause"] as const;
+/**
+ * What happens in a round: something dies, or the leader of three servers stands still for a while. The
+ * next one waits until all servers have everything, as whoever runs them does; only `early` does not: the
+ * leader dies though the one before it may be behind.
+ */
+export const RELAY_FAULTS = ["relay", "server", "leader", "pause", "early"] as const;
 
 /** Long enough that another server leads, and what the old one was sent comes late. */
 const PAUSE_MS = 12_000;
@@ -24,6 +30,22 @@ const BETWEEN_FAULTS = 15;
 
 /** A server that leads is missed for 4 to 8 s. */
 const ROUND_MS_MAX = 120_000;
+
+/** The same where servers that are stuck are restarted meanwhile. */
+const TENDED_MS_MAX = 600_000;
+
+/** What keeps the messages. */
+const STREAM = "lars_mail";
+
+/** How it stands after a round. */
+export interface RoundsSoFar {
+  /** Rounds that are over. */
+  readonly rounds: number;
+  /** Messages that were acknowledged and have come. */
+  readonly acknowledged: number;
+  /** Looking after the servers, where there are three. */
+  readonly watch: NatsWatch | undefined;
+}
 
 /** Two relays that know each other, and their NATS servers. */
 export class RelayPair {
@@ -82,67 +104,134 @@ export function isSettled(stats: Record<string, number>): boolean {
   return mail_waiting === 0;
 }
 
-async function doRound(pair: RelayPair, fault: RelayFault, round: number): Promise<void> {
-  if (fault === "relay") {
-    const at = round % 2;
-    await pair.relays[at].kill9();
-    return await pair.startRelay(at);
+/** Rounds of one fault. */
+class RelayRounds {
+  readonly #receiver: MailTaker;
+  readonly #senders: MailSender[];
+  readonly #watch: NatsWatch | undefined;
+
+  constructor(
+    readonly pair: RelayPair,
+    readonly fault: RelayFault,
+    say: (text: string) => void,
+  ) {
+    const { names, servers } = pair;
+    this.#receiver = new MailTaker(names);
+    this.#senders = [new MailSender("ann", names), new MailSender("bob", names.toReversed())];
+    this.#watch = servers.length === 1 ? undefined : new NatsWatch(servers, STREAM, say);
   }
-  let leads: NatsServer | undefined = fault === "server" ? pair.servers[0] : undefined;
-  await until(async () => {
-    leads ??= await leaderOf(pair.servers, "lars_mail");
-    return leads !== undefined;
-  }, { timeoutMs: ROUND_MS_MAX, intervalMs: 200, what: "a server that leads" });
-  if (fault === "pause") {
-    leads?.signal("SIGSTOP");
-    await sleep(systemClock, PAUSE_MS);
-    return leads?.signal("SIGCONT");
+
+  /** Of the sender that has the fewest. */
+  get #acknowledged(): number {
+    return Math.min(...this.#senders.map(({ acknowledged }) => acknowledged.length));
   }
-  await leads?.kill9();
-  await leads?.start();
+
+  /** How it stands. */
+  soFar(rounds: number): RoundsSoFar {
+    const acknowledged = this.#senders.reduce((sum, one) => sum + one.acknowledged.length, 0);
+    return { rounds, acknowledged, watch: this.#watch };
+  }
+
+  /** One fault in mid-load, and all that was acknowledged until it is over. */
+  async round(round: number): Promise<void> {
+    await this.#untilMore();
+    if (round % 3 === 2) await this.#receiver.restart();
+    await this.#strike(round);
+    if (this.fault !== "early") await this.#watch?.untilCurrent();
+    await this.#untilMore();
+    await this.#receiver.checkAll(this.#senders, ROUND_MS_MAX);
+    for (const at of [0, 1]) {
+      assert.equal((await this.pair.stats(at)).mail_stores_lost, 0, "the stream is the same");
+    }
+  }
+
+  /** Nothing further is sent; every message has its end at both relays. */
+  async finish(): Promise<void> {
+    await Promise.all(this.#senders.map((sender) => sender.stop()));
+    await this.#receiver.checkAll(this.#senders, ROUND_MS_MAX);
+    for (const at of [0, 1]) {
+      await until(async () => isSettled(await this.pair.stats(at)), {
+        intervalMs: 200,
+        what: `relay ${at} to hear that all is taken`,
+      });
+    }
+    await this.#receiver.close();
+  }
+
+  /** Messages go on to be acknowledged; servers that are stuck are restarted. */
+  async #untilMore(): Promise<void> {
+    const wanted = this.#acknowledged + BETWEEN_FAULTS;
+    this.#watch?.disturb();
+    await until(async () => {
+      await this.#watch?.tend();
+      const failures = this.#senders.flatMap(({ failure }) => failure ?? []);
+      assert.deepEqual(failures, [], "all are acknowledged");
+      return this.#acknowledged >= wanted;
+    }, {
+      timeoutMs: this.#watch === undefined ? ROUND_MS_MAX : TENDED_MS_MAX,
+      intervalMs: 200,
+      what: "messages to be acknowledged",
+    });
+  }
+
+  async #strike(round: number): Promise<void> {
+    const { pair, fault } = this;
+    if (fault === "relay") {
+      const at = round % 2;
+      await pair.relays[at].kill9();
+      return await pair.startRelay(at);
+    }
+    const server = await this.#victim();
+    this.#watch?.disturb();
+    if (fault === "pause") {
+      server.signal("SIGSTOP");
+      await sleep(systemClock, PAUSE_MS);
+      server.signal("SIGCONT");
+    } else {
+      await server.kill9();
+      await server.start();
+    }
+    this.#watch?.disturb();
+  }
+
+  /** The only server, or the one that leads. */
+  async #victim(): Promise<NatsServer> {
+    let victim: NatsServer | undefined;
+    await until(async () => {
+      victim = this.#watch === undefined ? this.pair.servers[0] : (await this.#watch.tend()).leader;
+      return victim !== undefined;
+    }, { timeoutMs: TENDED_MS_MAX, intervalMs: 200, what: "a server that leads" });
+    assert.ok(victim !== undefined);
+    return victim;
+  }
 }
 
 /**
- * Kills in mid-load, round after round, and brings back what was killed.
+ * Kills in mid-load, round after round, and brings back what was killed. After each round all that was
+ * acknowledged until then must have come, in order of each sender, once.
  *
- * @returns how many messages were acknowledged.
+ * @param say Hears of servers that had to be restarted.
+ * @throws {Error} naming the round in which something was lost, or took too long.
  */
 export async function relayRounds(
   processes: Processes,
   program: string,
   fault: RelayFault,
   rounds: number,
-  onRound: (round: number) => void = () => {},
-): Promise<number> {
-  const serverCount = fault === "leader" || fault === "pause" ? 3 : 1;
+  onRound: (soFar: RoundsSoFar) => void = () => {},
+  say: (text: string) => void = () => {},
+): Promise<RoundsSoFar> {
+  const serverCount = fault === "relay" || fault === "server" ? 1 : 3;
   const pair = await RelayPair.start(processes, program, serverCount);
-  const receiver = new MailTaker(pair.names);
-  const senders = [
-    new MailSender("ann", pair.names),
-    new MailSender("bob", pair.names.toReversed()),
-  ];
-  const count = (): number => Math.min(...senders.map(({ acknowledged }) => acknowledged.length));
+  const all = new RelayRounds(pair, fault, say);
   for (let round = 0; round < rounds; round++) {
-    const before = count();
-    await until(() => count() >= before + BETWEEN_FAULTS, {
-      timeoutMs: ROUND_MS_MAX,
-      what: `messages to be acknowledged in round ${round}`,
-    });
-    if (round % 3 === 2) await receiver.restart();
-    await doRound(pair, fault, round);
-    onRound(round);
+    try {
+      await all.round(round);
+    } catch (error) {
+      throw new Error(`round ${round + 1}: ${messageOf(error)}`, { cause: error });
+    }
+    onRound(all.soFar(round + 1));
   }
-  await Promise.all(senders.map((sender) => sender.stop()));
-  await receiver.checkAll(senders, ROUND_MS_MAX);
-  for (const { acknowledged } of senders) {
-    assert.ok(acknowledged.length >= rounds * BETWEEN_FAULTS);
-  }
-  for (const at of [0, 1]) {
-    await until(async () => isSettled(await pair.stats(at)), {
-      intervalMs: 200,
-      what: `relay ${at} to hear that all is taken`,
-    });
-  }
-  await receiver.close();
-  return senders.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0);
+  await all.finish();
+  return all.soFar(rounds);
 }
