@@ -79,8 +79,9 @@ export class LimitError extends LarsError {
  * - `schema`: a table or a column is missing.
  * - `rights`: the account may not do it.
  * - `setBack`: what was read before is missing, as after a backup was put back.
+ * - `unusable`: nobody is let in, as with a wrong password, or the file is no database.
  */
-export type StoreRefusal = "schema" | "rights" | "setBack";
+export type StoreRefusal = "schema" | "rights" | "setBack" | "unusable";
 
 /** The database refused, was away, or did not answer in time. */
 export class StoreError extends LarsError {

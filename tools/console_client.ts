@@ -78,6 +78,7 @@ export class ConsoleRefusedError extends CommandError {
 const REFUSALS: Readonly<Record<string, StoreRefusal>> = {
   "urn:lars:store-rights": "rights",
   "urn:lars:store-schema": "schema",
+  "urn:lars:store-unusable": "unusable",
 };
 
 /** Routes that answer with a JSON value. */

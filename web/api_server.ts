@@ -5,7 +5,7 @@ import type * as z from "zod";
 import { isLoopback } from "../reactor/address.ts";
 import type { Clock } from "../reactor/time/clock.ts";
 import { messageOf } from "../reactor/errors.ts";
-import type { Logger } from "../reactor/log.ts";
+import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import type { AccessService } from "../control/access/access_service.ts";
 import { type Actor, auditOf, mayAct } from "../control/access/actor.ts";
 import { shapeWords } from "../control/shape_words.ts";
@@ -20,7 +20,7 @@ import {
   SESSION_COOKIE,
 } from "./contract.ts";
 import { packedBody } from "./packing.ts";
-import { ApiProblem, problemBody, problemOf } from "./problem.ts";
+import { ApiProblem, problemBody, problemOf, STORE_REFUSED } from "./problem.ts";
 import { cookieOf } from "./session_cookie.ts";
 import { sameText } from "../control/access/secrets.ts";
 import type { AuditEntry } from "../sql/console/console_store.ts";
@@ -205,10 +205,12 @@ function ifMatchOf(request: Request, route: ApiRoute): string | undefined {
 /** The REST interface. */
 export class ApiServer {
   readonly #options: ApiServerOptions;
+  readonly #logLimiter: LogRateLimiter;
   readonly #app = new Hono<{ Bindings: { address: string } }>();
 
   constructor(options: ApiServerOptions) {
     this.#options = options;
+    this.#logLimiter = new LogRateLimiter(options.clock);
     const methods = new Map<string, string[]>();
     for (const [name, route] of Object.entries(API_ROUTES) as [RouteName, ApiRoute][]) {
       const path = API_PREFIX + route.path.replace(/\{(\w+)\}/g, ":$1");
@@ -282,16 +284,18 @@ export class ApiServer {
 
   #failed(error: unknown, name: string, isKnown = false): Response {
     const problem = problemOf(error, isKnown);
-    if (problem.reason === "internal") {
-      const text = error instanceof Error ? error.stack ?? error.message : String(error);
-      this.#options.log.error("Request failed", { route: name, error: text });
-    } else if (["store-rights", "store-schema"].includes(problem.reason)) {
-      this.#options.log.error("The database refuses the console", {
-        route: name,
-        error: messageOf(error),
-      });
-    }
+    const isInternal = problem.reason === "internal";
+    if (isInternal || STORE_REFUSED.has(problem.reason)) this.#tell(error, name, isInternal);
     return problemResponse(problem);
+  }
+
+  /** Anybody may ask, as often as they like. */
+  #tell(error: unknown, route: string, isInternal: boolean): void {
+    const what = isInternal ? "Request failed" : "The database refuses the console";
+    const held = this.#logLimiter.admit(what);
+    if (held === undefined) return;
+    const stack = isInternal && error instanceof Error ? error.stack : undefined;
+    this.#options.log.error(what, { route, error: stack ?? messageOf(error), ...held });
   }
 
   async #actorOf(request: Request, address: string): Promise<Actor | undefined> {

@@ -39,6 +39,7 @@ export const PROBLEMS = {
   "store-newer": { status: 503, title: "Database is newer than this console" },
   "store-rights": { status: 503, title: "Database refuses the console a right" },
   "store-schema": { status: 503, title: "Database lacks a table of the console" },
+  "store-unusable": { status: 503, title: "Database cannot be used" },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemName = keyof typeof PROBLEMS;
 
@@ -747,6 +748,7 @@ export function problemsOf(route: ApiRoute): ProblemName[] {
     "store-away",
     "store-rights",
     "store-schema",
+    "store-unusable",
     ...(writes ? ["store-newer"] as const : []),
     ...(route.role === "public" ? [] : ["not-logged-in"] as const),
     ...(["public", "any"].includes(route.role) ? [] : ["password-change-needed"] as const),

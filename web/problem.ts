@@ -16,11 +16,17 @@ export class ApiProblem extends ControlError<ProblemName> {
   override name = "ApiProblem";
 }
 
-/** What a database may refuse, as a problem, and how that goes on in a sentence. */
+/** What a database may refuse, as a problem, and what those are told who are not known. */
 const REFUSED: { readonly [refusal in StoreRefusal]?: readonly [ProblemName, string] } = {
   rights: ["store-rights", "The database refuses the console a right"],
   schema: ["store-schema", "The database lacks a table of the console"],
+  unusable: ["store-unusable", "The console cannot reach its database"],
 };
+
+/** Problems of which the log has to say more than whoever asked may be told. */
+export const STORE_REFUSED: ReadonlySet<ProblemName> = new Set(
+  Object.values(REFUSED).map(([name]) => name),
+);
 
 /**
  * The problem that fits a fault; what is nobody's fault but ours tells nothing to the outside.
@@ -47,7 +53,7 @@ export function problemOf(error: unknown, isKnown = false): ControlError<Problem
     if (name !== undefined) {
       return new ApiProblem(
         name,
-        isKnown ? error.message : `${words}: its log says which`,
+        isKnown ? error.message : `${words}: its log says what is refused`,
       );
     }
   }

@@ -14,6 +14,7 @@ import type { Dialect, Script } from "./sql_script.ts";
  * - `rows`: some row of the statement is refused, or there are too many; with fewer it may pass.
  * - `rights`: the account may not do it.
  * - `setBack`: this server has lost what was read before; another one of the url may have it.
+ * - `unusable`: the database lets nobody in, as with a wrong password, or is none.
  * - `permanent`: the same call will fail again.
  */
 export type FaultKind =
@@ -25,6 +26,7 @@ export type FaultKind =
   | "rows"
   | "rights"
   | "setBack"
+  | "unusable"
   | "permanent";
 
 /** A fault of the database, as a driver throws it; never leaves this room. */
@@ -50,6 +52,7 @@ const REFUSALS: { readonly [kind in FaultKind]?: StoreRefusal } = {
   schema: "schema",
   rights: "rights",
   setBack: "setBack",
+  unusable: "unusable",
 };
 
 /** True when the same call will fail again, until somebody has done something. */

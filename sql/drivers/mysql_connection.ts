@@ -87,6 +87,12 @@ function faultOf(error: QueryError, host: Address): StatementFault {
   return new StatementFault(kind, message, { cause: error });
 }
 
+/** Of a fault on the way in: what a server refuses there for good, it refuses to all that is asked. */
+function unusableOf(error: unknown): unknown {
+  if (!(error instanceof StatementFault) || error.kind !== "permanent") return error;
+  return new StatementFault("unusable", error.message, { cause: error.cause ?? error });
+}
+
 /** It said that it cannot serve, or it lacked what was read before. */
 export type FailOverReason = "refused" | "behind";
 
@@ -146,7 +152,7 @@ export class MysqlConnection {
   /**
    * Waits for the connection and prepares the session.
    *
-   * @throws {StatementFault} transient when the host cannot serve now, permanent when it refuses.
+   * @throws {StatementFault} transient when the host cannot serve now, else of a kind that lasts.
    */
   async open(): Promise<void> {
     try {
@@ -154,7 +160,7 @@ export class MysqlConnection {
       await this.#prepareSession(this.#connectTimeoutMs);
     } catch (error) {
       this.destroy();
-      throw error;
+      throw unusableOf(error);
     }
   }
 
@@ -284,7 +290,7 @@ function tlsOptions(url: MysqlUrl): { ssl?: { ca?: string; verifyIdentity: boole
   try {
     return { ssl: { ca: readFileSync(url.tlsCaFile, "utf8"), verifyIdentity: true } };
   } catch (error) {
-    throw new StatementFault("permanent", `tls_ca file ${url.tlsCaFile} cannot be read`, {
+    throw new StatementFault("unusable", `tls_ca file ${url.tlsCaFile} cannot be read`, {
       cause: error,
     });
   }

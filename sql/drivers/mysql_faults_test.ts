@@ -199,6 +199,7 @@ test("a wrong password is no passing fault, and is not repeated", SLOW, async (t
     await withStore(wrong, async (store) => {
       const error: unknown = await store.ping().catch((error: unknown) => error);
       assert.ok(error instanceof StoreError && !error.transient, String(error));
+      assert.equal(error.refusal, "unusable");
       assert.match(error.message, /Access denied/);
       assert.ok(!inspect(error, { depth: 9 }).includes("S3cret"));
       assert.ok(!store.label.includes("S3cret"));

@@ -44,11 +44,12 @@ const FAULTS: readonly (readonly [RegExp, FaultKind])[] = [
   [/no such (?:table|column)|has no column named/i, "schema"],
   [/(?:CHECK|NOT NULL) constraint failed|cannot store \w+ value/i, "rows"],
   [/disk I\/O error|database or disk is full|unable to open database/i, "transient"],
+  [/file is not a database|disk image is malformed|readonly database/i, "unusable"],
 ];
 
-function faultOf(error: unknown): StatementFault {
+function faultOf(error: unknown, otherwise: FaultKind = "permanent"): StatementFault {
   const message = messageOf(error);
-  const kind = FAULTS.find(([pattern]) => pattern.test(message))?.[1] ?? "permanent";
+  const kind = FAULTS.find(([pattern]) => pattern.test(message))?.[1] ?? otherwise;
   return new StatementFault(kind, message, { cause: error });
 }
 
@@ -353,6 +354,6 @@ function openConnection(path: string, log: Logger): Connection {
     }
     return connection;
   } catch (error) {
-    throw error instanceof StatementFault ? error : faultOf(error);
+    throw error instanceof StatementFault ? error : faultOf(error, "unusable");
   }
 }

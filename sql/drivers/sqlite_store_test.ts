@@ -135,13 +135,16 @@ test("sqlite store says what is wrong with a file", async () => {
     writeFileSync(file, "this is no database, and long enough to be told apart".repeat(30));
     const store = await openStore(`sqlite:${file}`);
     await assert.rejects(store.ping(), (error: unknown) => {
-      assert.ok(error instanceof StoreError && !error.transient);
+      assert.ok(error instanceof StoreError && !error.transient && error.refusal === "unusable");
       assert.match(error.message, /Could not reach the database in sqlite:.*not a database/);
       return true;
     });
     await store.close();
     const blocked = await openStore(`sqlite:${join(file, "below/lars.db")}`);
-    await assert.rejects(blocked.ping(), StoreError);
+    await assert.rejects(
+      blocked.ping(),
+      (error) => error instanceof StoreError && error.refusal === "unusable",
+    );
     await blocked.close();
   });
 });

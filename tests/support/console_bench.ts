@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { softwareName } from "../../daemon/daemon.ts";
 import { readSettings, type SettingsOf } from "../../daemon/settings/settings.ts";
-import { silentLogger } from "../../reactor/log.ts";
+import { type Logger, silentLogger } from "../../reactor/log.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { systemRng } from "../../reactor/time/system_rng.ts";
 import { withStore } from "../../sql/testing/store_conformance.ts";
@@ -122,6 +122,8 @@ async function addPeople(store: Store): Promise<void> {
 
 /** What a console of a test is given besides its database. */
 export type TestConsoleOptions = WebOptions & {
+  /** @default {silentLogger} */
+  log?: Logger;
   settings?: Partial<SettingsOf<typeof webSettings>>;
 };
 
@@ -154,7 +156,7 @@ export function startTestConsole(
   return startWeb(settings, {
     clock: systemClock,
     rng: systemRng,
-    log: silentLogger,
+    log: options.log ?? silentLogger,
     software: softwareName(),
     secrets: undefined,
     tls: undefined,
