@@ -786,6 +786,8 @@ export const StoreFacts = z.strictObject({
   moduleCount: count.describe("modules that have nodes, a name or a policy"),
   nodeCount: count,
   version: count.describe("route version"),
+  hidden: z.array(z.string()).optional()
+    .describe("tables of the console on which its account has no right at all"),
 });
 
 /** An event with all that is known of it. */

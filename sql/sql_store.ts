@@ -67,6 +67,7 @@ import {
 } from "./routes/route_scripts.ts";
 import type { DatabaseState } from "../model/database_state.ts";
 import { NewerSchemaError } from "./schema/newer_schema.ts";
+import { hiddenTablesScript } from "./schema/hidden_tables.ts";
 import type { SchemaShape } from "./schema/schema_shape.ts";
 import { SchemaWatch } from "./schema/schema_watch.ts";
 import { chunksOf, type Dialect, type Script } from "./drivers/sql_script.ts";
@@ -419,6 +420,10 @@ export class SqlStore implements Store {
 
   schemaVersion(): Promise<number> {
     return this.#plain("read the schema version", () => schemaVersionScript(this.dialect));
+  }
+
+  hiddenTables(names: readonly string[]): Promise<string[]> {
+    return this.#plain("read the tables", () => hiddenTablesScript(this.dialect, names));
   }
 
   async wallMs(): Promise<number | undefined> {

@@ -8,7 +8,6 @@ import { quantity } from "../model/quantity.ts";
 import type { Address } from "../reactor/address.ts";
 import { ConfigError, LarsError, messageOf, StoreError } from "../reactor/errors.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
-import { tableColumnsScript } from "../sql/schema/schema_shape.ts";
 import { UsageError } from "./cli_errors.ts";
 import { ConsoleRefusedError } from "./console_client.ts";
 import { addExamples, agentOption, type CommandContext } from "./command.ts";
@@ -22,7 +21,7 @@ import {
 import { configFacts, hostFacts } from "./doctor/host_facts.ts";
 import { unreachableOf } from "./doctor/reach.ts";
 import { wrapped } from "./doctor/advice.ts";
-import { addStoreOptions, dataDirOf, withDriver } from "./store_access.ts";
+import { addStoreOptions, dataDirOf } from "./store_access.ts";
 import { addServerOption, type SystemFlags, withSystem } from "./system_access.ts";
 import { coloursOf, printJson, printLine } from "./terminal.ts";
 
@@ -96,19 +95,9 @@ async function readReport(flags: SystemFlags): Promise<{ report: Report; aheadMs
   });
 }
 
-/** Names of the tables that the account of the database sees. */
-async function tablesOf(flags: SystemFlags): Promise<string[] | undefined> {
-  if (flags.server !== undefined) return undefined;
-  const tables = await attempt(() =>
-    withDriver(flags, (driver) => driver.run(() => tableColumnsScript(driver.dialect)))
-  );
-  return "fault" in tables ? undefined : [...tables.keys()];
-}
-
 async function factsOf(flags: DoctorFlags): Promise<DoctorFacts> {
-  const [read, tables, configs] = await Promise.all([
+  const [read, configs] = await Promise.all([
     attempt(() => readReport(flags)),
-    tablesOf(flags),
     Promise.all(flags.config.map((path) => configFacts(path))),
   ]);
   // Not beside the database: reading it may keep this process from an answer that has come.
@@ -116,7 +105,6 @@ async function factsOf(flags: DoctorFlags): Promise<DoctorFacts> {
   const services = "fault" in read ? [] : read.report.services.filter(({ isAlive }) => isAlive);
   return {
     report: "fault" in read ? read : read.report,
-    tables,
     clockAheadMs: "fault" in read ? undefined : read.aheadMs,
     unreachable: await unreachableOf(
       services.filter(({ kind }) => ["dns", "reporter"].includes(kind)).map((one) => one.address),

@@ -3,6 +3,7 @@
 import type { Clock } from "../../reactor/time/clock.ts";
 import { type CallHistoryPoint, historyWholeUntil } from "../../sql/results/call_history.ts";
 import { isModule, moduleText } from "../../model/module.ts";
+import { SERVICE_GRANTS } from "../../sql/grants/grants.ts";
 import type { Store } from "../../sql/store.ts";
 import { summariseAgents } from "./agent_summary.ts";
 import { RESULTS_RECENT_S, summariseCalls } from "./call_summary.ts";
@@ -34,6 +35,7 @@ export async function readFacts(store: Store): Promise<StoreFacts> {
     moduleCount: modules.size,
     nodeCount,
     version: (await store.routeMark()).version,
+    hidden: await store.console.hiddenTables(Object.keys(SERVICE_GRANTS.web)),
   };
 }
 

@@ -43,6 +43,7 @@ import {
 } from "./change_scripts.ts";
 import { putScaleRuleScript, removeScaleRuleScript, scaleRulesScript } from "./scale_scripts.ts";
 import { addOriginalNamesScript, originalNamesScript } from "./original_name_scripts.ts";
+import { hiddenTablesScript } from "../schema/hidden_tables.ts";
 import type { ConsoleStore } from "./console_store.ts";
 import type { Driver } from "../drivers/driver.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
@@ -60,13 +61,24 @@ export interface StoreCore {
 /** A method of the store. */
 type Method<Given extends unknown[], T> = (...given: Given) => Promise<T>;
 
-/** Asks for what the columns of call results tell, whichever there are. */
-function nodeCallsOf({ driver, attempt, shape }: StoreCore): ConsoleStore["nodeCalls"] {
-  return (sinceTs, after, limit, windowsSinceTs) =>
-    attempt("read call totals", async () => {
-      const known = await shape();
-      return await driver.run(() => nodeCallsScript(known, sinceTs, after, limit, windowsSinceTs));
-    });
+/** What is read of the system besides what the console keeps itself. */
+function factsOf(
+  { driver, attempt, shape }: StoreCore,
+): Pick<ConsoleStore, "nodeCalls" | "callerCount" | "hiddenTables"> {
+  const run = <T>(action: string, script: () => Script<T>): Promise<T> =>
+    attempt(action, () => driver.run(script));
+  return {
+    nodeCalls: (sinceTs, after, limit, windowsSinceTs) =>
+      attempt("read call totals", async () => {
+        const known = await shape();
+        return await driver.run(() =>
+          nodeCallsScript(known, sinceTs, after, limit, windowsSinceTs)
+        );
+      }),
+    callerCount: (sinceTs) => run("count the callers", () => callerCountScript(sinceTs)),
+    hiddenTables: (names) =>
+      run("read the tables", () => hiddenTablesScript(driver.dialect, names)),
+  };
 }
 
 /** The one implementation of {@linkcode ConsoleStore}: each method runs one script. */
@@ -134,9 +146,8 @@ export function consoleSqlStore({ driver, attempt, shape }: StoreCore): ConsoleS
     states: plain("read the console's states", statesScript),
     putState: (name, content) => putState(dialect, name, content),
     takeLease: whole("take a lease", takeLeaseScript),
-    nodeCalls: nodeCallsOf({ driver, attempt, shape }),
+    ...factsOf({ driver, attempt, shape }),
     originalNames: plain("read the names of the original", originalNamesScript),
     addOriginalNames: whole("add names for the original", addOriginalNamesScript),
-    callerCount: plain("count the callers", callerCountScript),
   };
 }

@@ -384,4 +384,6 @@ export interface ConsoleStore {
   addOriginalNames(names: OriginalNames): Promise<void>;
   /** Distinct callers that reported at `sinceTs` (unix seconds) or later. */
   callerCount(sinceTs: number): Promise<number>;
+  /** Those of these tables that migrations have made, and a server hides from this account. */
+  hiddenTables(names: readonly string[]): Promise<string[]>;
 }

@@ -163,6 +163,30 @@ test("sqlite store without tables fails for good and names the cure", async () =
   });
 });
 
+test("sqlite store says which tables are not seen that migrations have made", async () => {
+  await withTempDir(async (path) => {
+    const file = join(path, "lars.db");
+    await withStore(`sqlite:${file}`, async (store) => {
+      const hidden = (): Promise<string[]> =>
+        store.console.hiddenTables(["Module", "AlertRule", "Lease"]);
+      assert.deepEqual(await hidden(), [], "nobody has migrated it");
+      await store.migrate();
+      assert.deepEqual(await hidden(), []);
+      const database = new DatabaseSync(file);
+      database.exec("DROP TABLE AlertRule; DROP TABLE Event");
+      database.close();
+      assert.deepEqual(await hidden(), ["AlertRule"]);
+      assert.deepEqual(await store.readEvents(), []);
+      const event = { atMs: 1, kind: "test.hidden", text: "" };
+      await assert.rejects(store.addEvents([event]), (error: unknown) => {
+        assert.ok(error instanceof StoreError && error.refusal === "schema");
+        assert.match(error.message, /Table Event is missing, or hidden .*reporter\.sql, web\.sql/);
+        return true;
+      });
+    });
+  });
+});
+
 test("a store that nobody closes ends no program when it is collected", async () => {
   await withTempDir(async (path) => {
     const leave = async (name: string): Promise<void> => {

@@ -1,6 +1,8 @@
 // Core. The least rights of each service in the database, as statements: the one source of the files
 // beside it, of the examples, and of `lars sql grants`.
 
+import { StoreError } from "../../reactor/errors.ts";
+
 /** Rights by table, `*` for every table of the database. */
 type Rights = Readonly<Record<string, string>>;
 
@@ -163,6 +165,20 @@ export function missingRightOf(message: string): MissingRight | undefined {
   const services = servicesWith(rights, isTable);
   const isNobodys = services.length === 0;
   return { rights, table: name, services: isNobodys ? servicesWith(rights, isAnyTable) : services };
+}
+
+/**
+ * What is thrown where a table of ours is needed and not seen: the server hides those on which an
+ * account has no right at all.
+ */
+export function missingTable(table: string): StoreError {
+  const files = servicesWith("SELECT", (name) => name === table).map((name) => `${name}.sql`);
+  return new StoreError(
+    `Table ${table} is missing, or hidden from an account without any right on it: run the ` +
+      `migrations, or what sql/grants has for the service (${files.join(", ")})`,
+    false,
+    { refusal: "schema" },
+  );
 }
 
 /** The file of a service beside this one. */

@@ -1,6 +1,7 @@
 // Core. The conversations about ServiceInstance: which services are alive.
 
-import { LimitError, StoreError } from "../../reactor/errors.ts";
+import { LimitError } from "../../reactor/errors.ts";
+import { missingTable } from "../grants/grants.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   type Dialect,
@@ -26,7 +27,7 @@ const UNIX_SECONDS_MAX = 100_000_000_000;
 
 function requireTable(shape: SchemaShape): void {
   if (shape.instances) return;
-  throw new StoreError("Table ServiceInstance must exist: run the migrations", false);
+  throw missingTable("ServiceInstance");
 }
 
 function checkInstance(instance: ServiceInstance): void {

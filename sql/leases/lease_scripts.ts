@@ -1,7 +1,6 @@
 // Core. The conversations about Lease, LeaseSeq, LeaseHolder and LeaseGuard.
 
 import { parseIpv4 } from "../../reactor/address.ts";
-import { StoreError } from "../../reactor/errors.ts";
 import {
   isHeld,
   type LeasePhase,
@@ -41,6 +40,7 @@ import {
   setModulesScript,
   storedRoutesScript,
 } from "../routes/route_scripts.ts";
+import { missingTable } from "../grants/grants.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import type {
   ForeignChanges,
@@ -66,7 +66,7 @@ const VALUE_COLUMNS = COLUMNS.split(", ").slice(4);
 
 function requireLeases(shape: SchemaShape): void {
   if (shape.leases) return;
-  throw new StoreError("Table Lease must exist: run the migrations", false);
+  throw missingTable("Lease");
 }
 
 function leaseOf(row: SqlRow): LeaseRow {

@@ -1,6 +1,6 @@
 // Core. The conversations about Event: what happened, for people and alerts.
 
-import { LimitError, StoreError } from "../../reactor/errors.ts";
+import { LimitError } from "../../reactor/errors.ts";
 import {
   EVENT_COUNT_MAX,
   EVENT_DETAIL_LENGTH_MAX,
@@ -13,6 +13,7 @@ import {
   EVENTS_READ_MAX,
   type NewEvent,
 } from "./event.ts";
+import { missingTable } from "../grants/grants.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   insertManyScript,
@@ -36,7 +37,7 @@ const COLUMNS = ["at_ms", "kind", "modid", "cmdid", "ip", "port", "host", "text"
 
 function requireTable(shape: SchemaShape): void {
   if (shape.events) return;
-  throw new StoreError("Table Event must exist: run the migrations", false);
+  throw missingTable("Event");
 }
 
 function numberIn(name: string, value: number | undefined, max: number): number | null {

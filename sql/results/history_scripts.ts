@@ -1,6 +1,5 @@
 // Core. The conversations about CallHistory: buckets of call results, their sums, their end.
 
-import { StoreError } from "../../reactor/errors.ts";
 import {
   type CallHistory,
   type CallHistoryPoint,
@@ -17,6 +16,7 @@ import {
   type HistoryStep,
   type RollUpOptions,
 } from "./call_history.ts";
+import { missingTable } from "../grants/grants.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
@@ -61,7 +61,7 @@ function countSums(shape: SchemaShape): string {
 
 function requireTable(shape: SchemaShape): void {
   if (shape.callHistory) return;
-  throw new StoreError("Table CallHistory must exist: run the migrations", false);
+  throw missingTable("CallHistory");
 }
 
 function floorTo(value: number, step: number): number {

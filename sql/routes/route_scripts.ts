@@ -10,6 +10,7 @@ import {
   planModules,
   type StoredRoute,
 } from "./route_edits.ts";
+import { missingTable } from "../grants/grants.ts";
 import type { SchemaShape } from "../schema/schema_shape.ts";
 import {
   chunksOf,
@@ -297,7 +298,9 @@ export function* confirmRoutesScript(
   keys: readonly ModuleKey[],
 ): Script<EditResult> {
   if (!shape.moduleMeant) {
-    throw new StoreError("Module must have the column meant: run the migrations", false);
+    throw new StoreError("Module must have the column meant: run the migrations", false, {
+      refusal: "schema",
+    });
   }
   const locked = yield* lockVersionScript(dialect);
   const changed = uniqueModules(keys);
@@ -446,6 +449,7 @@ function* writePlanScript(shape: SchemaShape, plan: EditPlan): Script<void> {
     throw new StoreError(
       "RouteData must have the columns weight, zone and state for this edit: run the migrations",
       false,
+      { refusal: "schema" },
     );
   }
   for (const { ids, weight, zone, state } of plan.updates) {
@@ -576,7 +580,7 @@ export function* setModulesScript(
   shape: SchemaShape,
   changes: readonly ModuleChange[],
 ): Script<EditResult> {
-  if (!shape.modules) throw new StoreError("Table Module must exist: run the migrations", false);
+  if (!shape.modules) throw missingTable("Module");
   const locked = yield* lockVersionScript(dialect);
   const plan = planModules(yield* someRowsScript(shape, changes), changes);
   if (plan.length === 0) return { changed: [], version: locked.version };

@@ -24,9 +24,13 @@ export const ADVICE = {
       "`lars sql status --store URL` says what is refused.",
   },
   schema_missing: {
-    symptom: "The database has no tables of ours",
-    cause: "It is new, or the URL names another one than is meant.",
-    remedy: "`lars sql migrate --store URL` makes them, when the URL is right.",
+    symptom: "The database has no tables of ours, or not all",
+    cause:
+      "It is new, or the URL names another one than is meant, or it hides a table from an account " +
+      "that has no right on it.",
+    remedy:
+      "`lars sql migrate --store URL` makes them, when the URL is right. A hidden one takes " +
+      "the rights of the service: `sql/grants/`, or `lars sql grants`; the console's are `web`.",
   },
   rights_missing: {
     symptom: "The database refuses an account a right",

@@ -62,8 +62,6 @@ export interface ConfigFacts {
 /** Everything that was seen. */
 export interface DoctorFacts {
   readonly report: Report | Fault;
-  /** Tables that the account sees, in lower case: those that it has rights on; undefined: not known. */
-  readonly tables: readonly string[] | undefined;
   /** This host's wall clock less the database's, in milliseconds; undefined: not known. */
   readonly clockAheadMs: number | undefined;
   /** Addresses of live services that could not be reached, with why. */
@@ -121,25 +119,20 @@ function refusalFinding({ fault, refusal }: Fault): Symptom {
   return bad("database", "rights_missing", `${fault}. Missing: ${rights} on ${table}; ${has}`);
 }
 
-/** Tables of the console that a server hides, because the account has no right on them. */
-function hiddenTables({ tables = [] }: DoctorFacts, schemaVersion: number): string[] {
-  // Before migrations there are none of them, and an old schema has not all.
-  if (!tables.includes("module") || schemaVersion > 0 && schemaVersion < SCHEMA_VERSION) return [];
-  return Object.entries(SERVICE_GRANTS.web).filter(([name]) => !tables.includes(name.toLowerCase()))
-    .map(([name, rights]) => `${name} (${rights})`);
+/** Of tables that the database hides from the account that was asked by. */
+function hiddenFinding(label: string, hidden: readonly string[]): Symptom {
+  const rightsOf: Readonly<Record<string, string>> = SERVICE_GRANTS.web;
+  const names = hidden.slice(0, HIDDEN_SHOWN).map((name) => `${name} (${rightsOf[name] ?? "any"})`);
+  const more = hidden.length > HIDDEN_SHOWN ? `, and ${hidden.length - HIDDEN_SHOWN} more` : "";
+  const what = `${label}: missing, or without any right for this account: ${names.join(", ")}` +
+    `${more}; sql/grants/web.sql gives what web must have`;
+  return bad("database", "rights_missing", what);
 }
 
-function databaseFindings(facts: DoctorFacts): Symptom[] {
-  const { report } = facts;
+function databaseFindings({ report }: DoctorFacts): Symptom[] {
   if ("fault" in report) return [refusalFinding(report)];
-  const { label, schemaVersion, moduleCount, nodeCount } = report.store;
-  const hidden = hiddenTables(facts, schemaVersion);
-  if (hidden.length > 0) {
-    const more = hidden.length > HIDDEN_SHOWN ? `, and ${hidden.length - HIDDEN_SHOWN} more` : "";
-    const names = hidden.slice(0, HIDDEN_SHOWN).join(", ");
-    const what = `${label}: this account has no right on ${names}${more}; web must have them`;
-    return [bad("database", "rights_missing", what)];
-  }
+  const { label, schemaVersion, moduleCount, nodeCount, hidden = [] } = report.store;
+  if (hidden.length > 0) return [hiddenFinding(label, hidden)];
   const seen = `${label}: schema version ${schemaVersion}`;
   if (schemaVersion === 0) return [note("database", "schema_original", seen)];
   if (schemaVersion > SCHEMA_VERSION) {

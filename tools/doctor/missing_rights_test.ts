@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { grantStatements } from "../../sql/grants/grants.ts";
+import { grantStatements, SERVICE_GRANTS } from "../../sql/grants/grants.ts";
 import { withStore } from "../../sql/testing/store_conformance.ts";
 import { addConsoleToken } from "../../tests/support/console_token.ts";
 import { freePort } from "../../tests/support/free_port.ts";
@@ -81,5 +81,18 @@ test("lars doctor names the right that an account lacks, also through a console"
           assert.doesNotMatch(finding.seen, /secret/, "no password is shown");
         }
         await runAdmin(server.url, `GRANT ${right} ON ${DATABASE}.${table} TO ${ACCOUNT}`);
+      }
+      // A server hides a table from who has no right on it: of one that is read it cannot be told apart
+      // from a missing one, and of the others only the list of tables tells.
+      for (const table of ["Event", "AlertRule", "Lease"] as const) {
+        const rights = SERVICE_GRANTS.web[table];
+        await runAdmin(server.url, `REVOKE ${rights} ON ${DATABASE}.${table} FROM ${ACCOUNT}`);
+        for (const words of [direct, through]) {
+          const finding = await databaseFinding(processes, ...words);
+          assert.equal(finding.level, "bad", `${table}: ${finding.seen}`);
+          assert.match(finding.seen, new RegExp(table));
+          assert.match(finding.seen, /web(\.sql| must|,)/);
+        }
+        await runAdmin(server.url, `GRANT ${rights} ON ${DATABASE}.${table} TO ${ACCOUNT}`);
       }
     })));
