@@ -1,7 +1,7 @@
 // Core. What keeps nodes registered over one link: heartbeats, coming again, leaving in order.
 
 import { NO_REASON, type RegisterValues, type RegistrationState } from "./registration_types.ts";
-import { LEASE_TTL_MS_DEFAULT } from "../model/lease.ts";
+import { LEASE_BEAT_NAMES_MAX, LEASE_TTL_MS_DEFAULT } from "../model/lease.ts";
 import {
   decodeLeaseBeaten,
   decodeLeaseDone,
@@ -15,6 +15,7 @@ import {
   type LeaseName,
 } from "../proto/codec.ts";
 import { LeaseCode, MessageId } from "../proto/message_ids.ts";
+import { FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { type Clock, sleep, type Timer } from "../reactor/time/clock.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { Link } from "../session/link.ts";
@@ -117,14 +118,21 @@ export class Registration {
     return this.#registrar.tell(this, { ready: isReady ? 1 : 0 });
   }
 
-  /** Says other values of itself. */
-  update(
+  /** Says other values of itself. @throws {RangeError} when they cannot be; then all stays. */
+  async update(
     { weight, zone, note }: Pick<RegisterValues, "weight" | "zone" | "note">,
   ): Promise<void> {
+    const before = { weight: this.weight, zone: this.zone, note: this.note };
+    if (note !== undefined) this.note = JSON.stringify(note);
     this.weight = weight ?? this.weight;
     this.zone = zone ?? this.zone;
-    if (note !== undefined) this.note = JSON.stringify(note);
-    return this.#registrar.tell(this, {
+    try {
+      this.#registrar.requireRoom(this);
+    } catch (error) {
+      Object.assign(this, before);
+      throw error;
+    }
+    await this.#registrar.tell(this, {
       ...(weight === undefined ? {} : { weight }),
       ...(zone === undefined ? {} : { zone }),
       ...(note === undefined ? {} : { note: this.note }),
@@ -195,12 +203,26 @@ export class Registrar {
     }
   }
 
-  /** Registers a node, now or as soon as there is a connection. */
+  /** Refuses what no message carries. @throws {RangeError} */
+  requireRoom(one: Registration): void {
+    const { length } = this.#registerBody(one, 0xffff_ffff);
+    if (length <= FRAME_BODY_BYTES_MAX) return;
+    throw new RangeError(
+      `A registration must be at most ${FRAME_BODY_BYTES_MAX} bytes: current value is ${length}`,
+    );
+  }
+
+  /**
+   * Registers a node, now or as soon as there is a connection.
+   *
+   * @throws {RangeError} when its values cannot be, or there are too many nodes.
+   */
   add(values: RegisterValues): Registration {
     if (this.#all.size >= PROGRAM_NODES_MAX) {
       throw new RangeError(`Nodes of one program must be at most ${PROGRAM_NODES_MAX}`);
     }
     const one = new Registration(this, values);
+    this.requireRoom(one);
     this.#all.add(one);
     if (this.#link?.ready === true) void this.#register(one);
     return one;
@@ -343,11 +365,17 @@ export class Registrar {
     const first = await this.#askBeat([]);
     if (first === undefined || first.count === expected) return;
     const names = new Map([...this.#bound].map((one) => [keyOf(this.#nameOf(one)), one]));
-    const second = await this.#askBeat([...this.#bound].map((one) => this.#nameOf(one)));
-    if (second === undefined) return;
-    const lost = new Set(second.lost.map(keyOf));
+    const all = [...this.#bound].map((one) => this.#nameOf(one));
+    const lost = new Set<string>();
+    let count = 0;
+    for (let from = 0; from < all.length; from += LEASE_BEAT_NAMES_MAX) {
+      const answer = await this.#askBeat(all.slice(from, from + LEASE_BEAT_NAMES_MAX));
+      if (answer === undefined) return;
+      count = answer.count;
+      for (const name of answer.lost) lost.add(keyOf(name));
+    }
     // Those that are known and not of this connection are bound to it again.
-    const some = second.count < names.size
+    const some = count < names.size
       ? [...names.values()]
       : [...names].filter(([key]) => lost.has(key)).map(([, one]) => one);
     for (const one of some) void this.#register(one);

@@ -5,13 +5,15 @@ import {
   decodeLeaseRegister,
   encodeLeaseBeaten,
   encodeLeaseRegistered,
+  type LeaseName,
   type LeaseRegister,
 } from "../proto/codec.ts";
 import { LeaseCode, MessageId } from "../proto/message_ids.ts";
+import { checkBodyBytes, FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { seededRng } from "../reactor/time/rng.ts";
 import type { Link } from "../session/link.ts";
-import { Registrar } from "./registrar.ts";
+import { PROGRAM_NODES_MAX, Registrar } from "./registrar.ts";
 
 /** A discovery that answers when the test says so. */
 class ScriptedLink {
@@ -21,6 +23,8 @@ class ScriptedLink {
   });
   readonly asked: LeaseRegister[] = [];
   readonly beats: number[] = [];
+  /** How many registrations each of them names. */
+  readonly beatNames: number[] = [];
   readonly #handlers = new Map<number, (body: Uint8Array) => void>();
 
   constructor() {
@@ -31,8 +35,13 @@ class ScriptedLink {
       ready: true,
       failOver: () => {},
       send: (id: number, body: Uint8Array): boolean => {
+        checkBodyBytes(body.length); // as a connection does
         if (id === MessageId.LeaseRegister) this.asked.push(decodeLeaseRegister(body));
-        if (id === MessageId.LeaseBeat) this.beats.push(decodeLeaseBeat(body).seq);
+        if (id === MessageId.LeaseBeat) {
+          const { seq, lease } = decodeLeaseBeat(body);
+          this.beats.push(seq);
+          this.beatNames.push(lease.length);
+        }
         return true;
       },
     };
@@ -45,8 +54,9 @@ class ScriptedLink {
     );
   }
 
-  beaten(seq: number, count: number): void {
-    this.#handlers.get(MessageId.LeaseBeaten)?.(encodeLeaseBeaten({ seq, count, lost: [] }));
+  beaten(seq: number, count: number, lost: readonly LeaseName[] = []): void {
+    const body = encodeLeaseBeaten({ seq, count, lost: [...lost] });
+    this.#handlers.get(MessageId.LeaseBeaten)?.(body);
   }
 
   /** Time passes, and what waits for it runs. */
@@ -130,4 +140,37 @@ test("registrar: nodes share one heartbeat, and are all registered again when it
     ...[[80, 1], [81, 2], [82, 3]],
   ]);
   assert.ok(all.every(({ state }) => state === "registered"));
+});
+
+test("registrar: as many nodes as there may be, with the longest names, are asked for in parts", async () => {
+  const link = new ScriptedLink();
+  const longest = { modId: 0xffff_ffff, cmdId: 0xffff_fffe, ip: "192.168.255.255", ttlMs: 3_000 };
+  for (let port = 60_000; port < 60_000 + PROGRAM_NODES_MAX; port++) {
+    link.registrar.add({ ...longest, port });
+  }
+  await link.pass(100);
+  for (const [index, asked] of link.asked.entries()) link.answer(asked, 2 ** 52 - index);
+  await link.pass(1_100);
+  link.beaten(link.beats[0], PROGRAM_NODES_MAX - 1);
+  await link.pass(100);
+  link.beaten(link.beats[1], PROGRAM_NODES_MAX);
+  await link.pass(100);
+  const { modId, cmdId, ip, port } = link.asked[1_999];
+  link.beaten(link.beats[2], PROGRAM_NODES_MAX, [{ modId, cmdId, ip, port, incarnation: 1 }]);
+  await link.pass(100);
+  assert.deepEqual(link.beatNames, [0, 1_000, 1_000]);
+  assert.deepEqual(link.asked.slice(PROGRAM_NODES_MAX).map((one) => one.port), [port]);
+});
+
+test("registrar: what fits no message is refused to who says it, and what was said stays", async () => {
+  const link = new ScriptedLink();
+  const note = { text: "x".repeat(FRAME_BODY_BYTES_MAX) };
+  assert.throws(() => link.registrar.add({ ...NODE, note }), /must be at most 65527 bytes/);
+  assert.throws(() => link.registrar.add({ port: 80, module: note.text }), RangeError);
+  assert.equal(link.registrar.count, 0);
+  const one = link.registrar.add(NODE);
+  await link.pass(100);
+  link.answer(link.asked[0], 3);
+  await assert.rejects(one.update({ note, weight: 7 }), RangeError);
+  assert.deepEqual([one.note, one.weight], ["", 100]);
 });

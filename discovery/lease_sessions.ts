@@ -1,5 +1,6 @@
 // Shell. Our own messages about leases: what nodes say over a connection, and what they are answered.
 
+import { LEASE_BEAT_NAMES_MAX } from "../model/lease.ts";
 import type { NodeKey } from "../model/node.ts";
 import {
   decodeLeaseBeat,
@@ -40,8 +41,12 @@ import type { Keeper, LeaseTable } from "./lease_table.ts";
 import type { ModuleFinder } from "./module_finder.ts";
 import type { SafeStops } from "./safe_stops.ts";
 
-/** Registrations that one LeaseBeat may name; more are a fault of the peer. */
-const BEAT_NAMES_MAX = 2_000;
+/**
+ * Registrations that one LeaseBeat may name, as older programs do; more are a fault of the peer. The
+ * answer names {@linkcode LEASE_BEAT_NAMES_MAX} at most, as it is longer than what was asked where
+ * numbers are written in another way.
+ */
+const BEAT_NAMES_TAKEN_MAX = 2_000;
 
 /** What {@linkcode LeaseSessions} work with. */
 export interface LeaseSessionsOptions {
@@ -232,9 +237,9 @@ export class LeaseSessions {
   #beat(body: Uint8Array, peer: Connection): void {
     const { table } = this.#options;
     const { seq, lease, owner } = decodeLeaseBeat(body);
-    if (lease.length > BEAT_NAMES_MAX) {
+    if (lease.length > BEAT_NAMES_TAKEN_MAX) {
       throw new ProtocolError(
-        `LeaseBeat must name at most ${BEAT_NAMES_MAX}: current value is ${lease.length}`,
+        `LeaseBeat must name at most ${BEAT_NAMES_TAKEN_MAX}: current value is ${lease.length}`,
       );
     }
     const keeper = this.#keepers.get(peer);
@@ -243,7 +248,7 @@ export class LeaseSessions {
       const { node, incarnation } = named(one);
       const isForeign = owner !== "" && table.get(node)?.row.owner !== ownerText(owner);
       return isForeign || table.heard(node, incarnation) !== "heard";
-    });
+    }).slice(0, LEASE_BEAT_NAMES_MAX);
     const count = keeper?.leases.size ?? 0;
     peer.send(MessageId.LeaseBeaten, encodeLeaseBeaten({ seq, count, lost }));
   }

@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  decodeLeaseBeaten,
   decodeLeaseRegistered,
+  encodeLeaseBeat,
   encodeLeaseRegister,
   encodeLeaseSafeRequest,
 } from "../proto/codec.ts";
@@ -41,7 +43,7 @@ function makeBench(stops: Pick<SafeStops, "ask">): Bench {
       ask: () => Promise.resolve({ result: "done", row }),
       poke: () => {},
     } as unknown as LeaseRegistry,
-    table: { get: () => ({ row }) } as unknown as LeaseTable,
+    table: { get: () => ({ row }), heard: () => "unknown" } as unknown as LeaseTable,
     modules: {
       find: (name: string) => Promise.resolve({ fault: `No module is called "${name}"`, near: [] }),
     } as unknown as ModuleFinder,
@@ -101,4 +103,25 @@ test("sessions: a request that fails ends its connection, and not the process", 
   for (let time = 0; time < 20; time++) await ask(MessageId.LeaseSafeRequest, body);
   assert.deepEqual([frames.length, closed.length], [0, 20]);
   assert.equal(log.count("Request of a node failed"), 10, "lines are limited");
+});
+
+/** The longest name of a registration as a peer may write it: our own -1 takes ten bytes, this five. */
+const SHORT_NAME = [0x08, 0x10, 0x18, 0x20].flatMap((tag) => [tag, 0xff, 0xff, 0xff, 0xff, 0x0f])
+  .concat(0x28, ...Array<number>(7).fill(0xff), 0x0f);
+
+test("sessions: every heartbeat that may come has an answer that can be sent", async () => {
+  const longest = { modId: -1, cmdId: -1, ip: -1, port: -1, incarnation: 2 ** 53 - 1 };
+  const most = encodeLeaseBeat({ seq: 0xffff_ffff, lease: Array(1_000).fill(longest), owner: "" });
+  assert.ok(most.length < FRAME_BODY_BYTES_MAX);
+  const field = [0x12, SHORT_NAME.length, ...SHORT_NAME];
+  const count = Math.floor(FRAME_BODY_BYTES_MAX / field.length);
+  const full = new Uint8Array(Array<number[]>(count).fill(field).flat());
+  for (const body of [most, full]) {
+    const { ask, frames, closed, log } = makeBench(SAFE);
+    await ask(MessageId.LeaseBeat, body);
+    assert.deepEqual([closed, log.lines], [[], []]);
+    const { lost } = decodeLeaseBeaten(frames[0].body);
+    assert.equal(lost.length, 1_000);
+    assert.equal(lost[999].incarnation, longest.incarnation);
+  }
 });

@@ -12,6 +12,12 @@ export const LEASE_TTL_MS_DEFAULT = 15_000;
 /** A lease that has no end of its own: of a program that cannot beat. */
 export const NO_TTL = 0;
 
+/**
+ * Registrations that one heartbeat names: so many fit a frame however long their numbers are, and
+ * the answer that names them all too. Who has more says them in several.
+ */
+export const LEASE_BEAT_NAMES_MAX = 1_000;
+
 /** Longest tags and metadata together, as JSON. Bytes of UTF-8. */
 export const LEASE_NOTE_BYTES_MAX = 4_096;
 
