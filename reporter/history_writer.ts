@@ -2,7 +2,7 @@
 
 import { type Clock, setRepeating, sleep, type Timer } from "../reactor/time/clock.ts";
 import { messageOf, StoreError } from "../reactor/errors.ts";
-import type { Logger } from "../reactor/log.ts";
+import { type Logger, LogRateLimiter } from "../reactor/log.ts";
 import type { Rng } from "../reactor/time/rng.ts";
 import type { HistoryStep, MovedSession } from "../sql/results/call_history.ts";
 import { EVENTS_PER_CALL_MAX } from "../sql/results/event.ts";
@@ -37,6 +37,9 @@ const RETRY_MAX_MS = 10_000;
 
 /** Pause after a failure that will not go away by itself: no table, no grant. */
 export const HISTORY_REFUSED_MS = 60_000;
+
+/** It is said at most once in this time that what reporters owe is given up. */
+const GIVEN_UP_TOLD_MS = 60_000;
 
 /** Time between two looks after senders that wait until all is stored: longer than results wait. */
 const WRITE_OUT_MS = 200;
@@ -117,6 +120,7 @@ export type HistoryStats = Record<
   | "history_rows_dropped"
   | "history_merges"
   | "history_failures"
+  | "history_gaps_given_up"
   | "events_waiting"
   | "events_written"
   | "events_dropped",
@@ -131,6 +135,7 @@ export class HistoryWriter {
   readonly #events = new EventBacklog();
   /** Names this writer in the marks of sessions. */
   readonly #writer: number;
+  readonly #gapsLimiter: LogRateLimiter;
   readonly #gone: { readonly peer: string; readonly atMs: number }[] = [];
   #retention: HistoryRetention;
   #ticking: Timer | undefined;
@@ -152,10 +157,12 @@ export class HistoryWriter {
   #eventsWritten = 0;
   #eventsDropped = 0;
   #failureCount = 0;
+  #gapsGivenUp = 0;
 
   constructor(options: HistoryWriterOptions) {
     const { rng, keysMax, retention } = options;
     this.#options = options;
+    this.#gapsLimiter = new LogRateLimiter(options.clock, 1, GIVEN_UP_TOLD_MS);
     this.#retention = retention;
     this.#writer = 1 + Math.floor(rng.next() * (Number.MAX_SAFE_INTEGER - 1));
     this.#backlog = new HistoryBacklog(() => 1 + Math.floor(rng.next() * 0xffff_fffe));
@@ -181,6 +188,7 @@ export class HistoryWriter {
       history_rows_dropped: this.#rowsDropped + detailDropped,
       history_merges: this.#backlog.mergeCount,
       history_failures: this.#failureCount,
+      history_gaps_given_up: this.#gapsGivenUp,
       events_waiting: this.#events.size,
       events_written: this.#eventsWritten,
       events_dropped: this.#eventsDropped + this.#events.droppedCount,
@@ -411,9 +419,10 @@ export class HistoryWriter {
   async #writeBucket(bucket: PendingBucket): Promise<void> {
     const { store, sessions } = this.#options;
     const { source, rows, marks, number } = bucket;
-    const { moved, bad } = marks.length === 0
+    const { moved, bad, gapsGivenUp = 0 } = marks.length === 0
       ? { moved: [], bad: await store.writeCallHistory(source, rows) }
       : await store.writeMarkedHistory({ source, rows, marks, number, writer: this.#writer });
+    if (gapsGivenUp > 0) this.#noteGivenUp(gapsGivenUp);
     if (moved.length === 0) {
       this.#backlog.settle();
       this.#rowsWritten += rows.length - bad.length;
@@ -425,6 +434,18 @@ export class HistoryWriter {
     if (moved.length === 0) return;
     this.#backlog.leaveOut(again, 0, 1);
     this.#leaveOutStored(moved.filter(({ session }) => !again.includes(session)));
+  }
+
+  #noteGivenUp(gaps: number): void {
+    this.#gapsGivenUp += gaps;
+    const held = this.#gapsLimiter.admit("gaps");
+    if (held === undefined) return;
+    this.#options.log.warn(
+      "Too many reports are owed by other reporters: the oldest are given up",
+      {
+        ...{ gaps, ...held },
+      },
+    );
   }
 
   /**

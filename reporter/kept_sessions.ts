@@ -7,6 +7,12 @@ import type { SessionMark } from "../sql/results/call_history.ts";
 /** Sessions known at once; senders beyond it are treated as those that keep nothing. */
 export const KEPT_SESSIONS_MAX = 100_000;
 
+/**
+ * Times that a session may go on after reports that others have while what came of it before is not
+ * stored; then its sender is treated as one that keeps nothing. Each costs a bucket of its own.
+ */
+export const SESSION_JUMPS_MAX = 16;
+
 /** Sessions that are looked up with one question to the database. */
 const LOOK_UP_MAX = 1_000;
 
@@ -76,6 +82,8 @@ interface Session {
   spooled: number;
   /** The same on disk: its sender may forget it. */
   durable: number;
+  /** See {@linkcode SESSION_JUMPS_MAX}. */
+  jumps: number;
 }
 
 /**
@@ -93,6 +101,7 @@ export class KeptSessions {
   /** Of an earlier run: up to this report all is on disk. */
   #spooledBefore: ReadonlyMap<number, number> = new Map();
   #againCount = 0;
+  #refusedCount = 0;
   #stopped = false;
   /** This reporter ends: whoever is connected now goes elsewhere because of that. */
   #isLeaving = false;
@@ -106,15 +115,28 @@ export class KeptSessions {
     this.#spooledBefore = spooled;
   }
 
-  /** Sessions known, and how often one had to begin again. */
-  get stats(): { kept_sessions: number; kept_sessions_again: number } {
-    return { kept_sessions: this.#sessions.size, kept_sessions_again: this.#againCount };
+  /** Sessions known, how often one had to begin again, and how often one found no room. */
+  get stats(): Record<
+    "kept_sessions" | "kept_sessions_again" | "kept_sessions_refused",
+    number
+  > {
+    return {
+      kept_sessions: this.#sessions.size,
+      kept_sessions_again: this.#againCount,
+      kept_sessions_refused: this.#refusedCount,
+    };
   }
 
   /** A sender says which session it goes on with, and up to which report it keeps none any more. */
   open(session: number, peer: KeptPeer, stored = 0): void {
     const known = this.#sessions.get(session);
-    if (known === undefined && this.#sessions.size >= KEPT_SESSIONS_MAX) {
+    const isHeld = known?.isKnown === true && known.held > known.stored;
+    const isJump = isHeld && stored > known.held;
+    if (
+      known === undefined && this.#sessions.size >= KEPT_SESSIONS_MAX ||
+      isJump && known.jumps >= SESSION_JUMPS_MAX
+    ) {
+      this.#refusedCount++;
       this.#options.tell(peer, { held: 0, plain: true });
       return;
     }
@@ -122,16 +144,17 @@ export class KeptSessions {
     if (earlier !== undefined && earlier !== session) this.gone(peer);
     this.#byPeer.set(keyOf(peer), session);
     const { tell } = this.#options;
-    if (known?.isKnown === true && known.held > known.stored) {
+    if (isHeld) {
       Object.assign(known, ofPeer(peer));
-      if (stored > known.held) {
+      if (isJump) {
         this.#options.onJump?.();
-        Object.assign(known, startedAt(stored));
+        Object.assign(known, startedAt(stored), { jumps: known.jumps + 1 });
       }
       tell(peer, progressOf(known));
       return;
     }
-    this.#sessions.set(session, { ...ofPeer(peer), isKnown: false, ...startedAt(0), stored });
+    const state = { isKnown: false, ...startedAt(0), stored, jumps: 0 };
+    this.#sessions.set(session, { ...ofPeer(peer), ...state });
     this.#wanted.add(session);
     tell(peer, { held: 0, plain: false });
     this.#look();

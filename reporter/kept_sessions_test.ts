@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../reactor/time/manual_clock.ts";
-import { ConfirmRounds, KEPT_SESSIONS_MAX, KeptSessions } from "./kept_sessions.ts";
+import {
+  ConfirmRounds,
+  KEPT_SESSIONS_MAX,
+  KeptSessions,
+  SESSION_JUMPS_MAX,
+} from "./kept_sessions.ts";
 
 const HERE = { loop: 0, peer: 1 };
 const THERE = { loop: 1, peer: 1 };
@@ -78,7 +83,9 @@ test("a session that goes on over another connection is told what is held here",
   assert.deepEqual(forgotten, [], "its calls are not in SQL yet");
   sessions.noteStored(marks);
   assert.deepEqual(forgotten, [5]);
-  assert.deepEqual(sessions.stats, { kept_sessions: 0, kept_sessions_again: 0 });
+  assert.deepEqual(sessions.stats, {
+    ...{ kept_sessions: 0, kept_sessions_again: 0, kept_sessions_refused: 0 },
+  });
 });
 
 test("a session that is to begin again is taken only after the database was asked", async () => {
@@ -187,4 +194,32 @@ test("with a spool senders begin while the database is away, and are told what i
   sessions.open(7, { loop: 0, peer: 3 }, 20);
   assert.deepEqual(lines.splice(0), ["jump", "3: 20 20"]);
   assert.ok(sessions.take(7, 21) && sessions.mayBeSpooled(7, 21));
+});
+
+test("a session that ever again goes on after reports of others is treated as one without numbers", async () => {
+  let jumps = 0;
+  const told: boolean[] = [];
+  const sessions = new KeptSessions({
+    clock: new ManualClock(),
+    lookUp: () => Promise.resolve(new Map()),
+    tell: (_peer, { plain }) => void told.push(plain),
+    sendAgain: () => {},
+    onForgotten: () => {},
+    onJump: () => jumps++,
+  });
+  sessions.open(7, HERE, 0);
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  const marks = [];
+  for (let round = 0; round < 100; round++) {
+    sessions.take(7, 10 * round + 1);
+    marks.push(...sessions.close());
+    sessions.open(7, HERE, 10 * (round + 1));
+  }
+  assert.deepEqual([jumps, marks.length], [SESSION_JUMPS_MAX, SESSION_JUMPS_MAX + 1]);
+  assert.equal(told.filter((plain) => plain).length, 100 - SESSION_JUMPS_MAX);
+  assert.equal(sessions.stats.kept_sessions_refused, 100 - SESSION_JUMPS_MAX);
+  // Once all is stored it may begin anew.
+  sessions.noteStored(marks);
+  sessions.open(7, HERE, 2_000);
+  assert.equal(told.at(-1), false);
 });

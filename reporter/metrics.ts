@@ -89,6 +89,10 @@ export const reporterMetrics: MetricTable = {
     "lars_reporter_kept_sessions_again_total",
     "Times that a sender had to send again what was not stored.",
   ),
+  kept_sessions_refused: counter(
+    "lars_reporter_kept_sessions_refused_total",
+    "Times that a sender found no room, or went on elsewhere too often: it keeps nothing then.",
+  ),
   spool_bytes: gauge("lars_reporter_spool_bytes", "Bytes of results on disk, not all stored yet."),
   spool_records_waiting: gauge(
     "lars_reporter_spool_records_waiting",
@@ -141,6 +145,10 @@ export const reporterMetrics: MetricTable = {
   history_failures: counter(
     "lars_reporter_history_failures_total",
     "Writes, roll-ups or deletions of history and events that failed.",
+  ),
+  history_gaps_given_up: counter(
+    "lars_reporter_history_gaps_given_up_total",
+    "Stretches of reports, owed by a reporter that has them on its disk, that were too many.",
   ),
   events_waiting: gauge("lars_reporter_events_waiting", "Events that wait."),
   events_written: counter("lars_reporter_events_written_total", "Events written."),

@@ -67,12 +67,12 @@ import {
 } from "./routes/route_scripts.ts";
 import type { DatabaseState } from "../model/database_state.ts";
 import { NewerSchemaError } from "./schema/newer_schema.ts";
-import { hiddenTablesScript } from "./schema/hidden_tables.ts";
 import type { SchemaShape } from "./schema/schema_shape.ts";
 import { SchemaWatch } from "./schema/schema_watch.ts";
 import { chunksOf, type Dialect, type Script } from "./drivers/sql_script.ts";
 import type { MarkState } from "./results/mark_state.ts";
 import {
+  MarkingState,
   pruneMarksScript,
   readMarkStatesScript,
   writeMarkedBucket,
@@ -150,8 +150,7 @@ export class SqlStore implements Store {
   readonly #options: SqlStoreOptions;
   readonly #schema: SchemaWatch;
   #forgotSilentAtMs: number | undefined;
-  /** Buckets of the history of which rows may be written without their marks. */
-  readonly #inParts = new Set<string>();
+  readonly #marking = new MarkingState();
 
   constructor(options: SqlStoreOptions) {
     this.#driver = options.driver;
@@ -341,7 +340,7 @@ export class SqlStore implements Store {
       dialect: this.dialect,
       hasMarks: reportMarks,
       nowS: Math.trunc(this.#options.clock.wallMs() / 1000),
-      inParts: this.#inParts,
+      state: this.#marking,
       transact: (script) => this.#transact(action, script, true),
       writeRows: () => this.writeCallHistory(bucket.source, bucket.rows),
     });
@@ -420,10 +419,6 @@ export class SqlStore implements Store {
 
   schemaVersion(): Promise<number> {
     return this.#plain("read the schema version", () => schemaVersionScript(this.dialect));
-  }
-
-  hiddenTables(names: readonly string[]): Promise<string[]> {
-    return this.#plain("read the tables", () => hiddenTablesScript(this.dialect, names));
   }
 
   async wallMs(): Promise<number | undefined> {

@@ -189,6 +189,11 @@ export interface MarkedOutcome {
   readonly moved: readonly MovedSession[];
   /** Rows that the database refuses; all others are written. */
   readonly bad: readonly RefusedRow<CallHistoryRow>[];
+  /**
+   * Gaps before marks that are remembered no more, as there were too many: what a reporter has on its
+   * disk of them will not be counted. Absent: none.
+   */
+  readonly gapsGivenUp?: number;
 }
 
 /** The history of calls in the database. A schema without it reads as empty. */

@@ -51,6 +51,20 @@ export function isIn({ seq, gaps }: MarkState, report: number): boolean {
   return report <= seq && !gaps.some(({ from, to }) => from < report && report <= to);
 }
 
+/** Gaps of one sender that are remembered: as many changes of its reporter, each with a full disk. */
+export const MARK_GAPS_MAX = 32;
+
+/**
+ * The state with as many gaps as are remembered, the latest. What is owed in the others counts as
+ * written: a sender that makes up ever more gaps loses calls of its own.
+ */
+export function withinGaps({ seq, gaps }: MarkState): { state: MarkState; givenUp: number } {
+  const givenUp = Math.max(0, gaps.length - MARK_GAPS_MAX);
+  if (givenUp === 0) return { state: { seq, gaps }, givenUp };
+  const latest = [...gaps].sort((one, other) => other.from - one.from).slice(0, MARK_GAPS_MAX);
+  return { state: { seq, gaps: latest }, givenUp };
+}
+
 /** The state once a list of reports is written too; undefined when one of them is already. */
 export function afterRanges(
   state: MarkState,

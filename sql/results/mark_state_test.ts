@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { afterRange, afterRanges, type MarkState, NO_MARK } from "./mark_state.ts";
+import {
+  afterRange,
+  afterRanges,
+  MARK_GAPS_MAX,
+  type MarkState,
+  NO_MARK,
+  withinGaps,
+} from "./mark_state.ts";
 
 /** Reports that are in the history by a state, up to `max`. */
 function countedOf({ seq, gaps }: MarkState, max: number): number[] {
@@ -35,4 +42,18 @@ test("a list of reports counts whole or not at all", () => {
   });
   assert.equal(afterRanges(state, [{ from: 2, to: 4 }, { from: 9, to: 12 }]), undefined);
   assert.deepEqual(afterRange(state, { from: 7, to: 7 }), state, "nothing is no report");
+});
+
+test("of ever more gaps the latest are remembered, and no report counts twice by that", () => {
+  const count = MARK_GAPS_MAX + 5;
+  const ranges = Array.from({ length: count }, (_, i) => ({ from: 10 * i + 9, to: 10 * i + 10 }));
+  const all = afterRanges(NO_MARK, ranges);
+  assert.ok(all !== undefined);
+  assert.equal(all.gaps.length, count);
+  const { state, givenUp } = withinGaps(all);
+  assert.deepEqual([state.seq, state.gaps.length, givenUp], [10 * count, MARK_GAPS_MAX, 5]);
+  assert.equal(afterRange(state, { from: 40, to: 49 }), undefined, "given up");
+  assert.notEqual(afterRange(state, { from: 50, to: 59 }), undefined);
+  for (const range of ranges) assert.equal(afterRange(state, range), undefined);
+  assert.deepEqual(withinGaps(state), { state, givenUp: 0 });
 });

@@ -7,9 +7,13 @@ import { silentLogger } from "../../reactor/log.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 import { withTempDir } from "../../tests/support/temp_dir.ts";
+import { rowsScript, type Script } from "../drivers/sql_script.ts";
 import { openDriver } from "../open_store.ts";
+import { migrateScript } from "../schema/migrations.ts";
 import { SqlStore } from "../sql_store.ts";
+import { schemaShapeScript } from "../schema/schema_shape.ts";
 import type { CallHistoryRow, MarkedBucket, SessionMark } from "./call_history.ts";
+import { GapWatch, trimGapsScript } from "./session_marks.ts";
 
 const AT_S = Math.floor(systemClock.wallMs() / 3_600_000) * 3600 - 3600;
 
@@ -120,3 +124,35 @@ test("a bucket in parts that was cut short is taken back when others have its re
     assert.deepEqual(moved.map(({ session }) => session), [71]);
     assert.equal(await lab.sum(), 1);
   }));
+
+test("of the gaps of all senders those told longest ago are given up", () =>
+  withTempDir(async (path) => {
+    const driver = await openDriver(`sqlite:${join(path, "lars.db")}`);
+    try {
+      await driver.migrate(() => migrateScript("sqlite"));
+      const shape = await driver.run(() => schemaShapeScript("sqlite"));
+      await driver.run(function* (): Script<void> {
+        for (let session = 1; session <= 10; session++) {
+          yield {
+            sql: "INSERT INTO ReportGap(session, seq_from, seq_to, seen_at) VALUES (?, 0, 5, ?)",
+            params: [session, 1_000 + session],
+          };
+        }
+      });
+      assert.equal(await driver.run(() => trimGapsScript(shape, 10)), 0);
+      assert.equal(await driver.run(() => trimGapsScript(shape, 7)), 3);
+      assert.equal(await driver.run(() => trimGapsScript(shape, 7)), 0);
+      const rows = await driver.run(() =>
+        rowsScript("SELECT MIN(session) AS least FROM ReportGap")
+      );
+      assert.equal(Number(rows[0].least), 4);
+    } finally {
+      await driver.close();
+    }
+  }));
+
+test("gaps are looked at when the first is made, and then after some thousands", () => {
+  const watch = new GapWatch();
+  assert.deepEqual([watch.isDue(0), watch.isDue(1), watch.isDue(4_000)], [false, true, false]);
+  assert.deepEqual([watch.isDue(1_000), watch.isDue(1)], [true, false]);
+});

@@ -12,6 +12,7 @@ import {
   type HistoryStep,
 } from "../results/call_history.ts";
 import type { MarkedBucket, MarkedOutcome } from "../results/call_history.ts";
+import { MARK_GAPS_MAX } from "../results/mark_state.ts";
 import type { Define } from "./conformance_bench.ts";
 import { EVENT_TEXT_LENGTH_MAX, type NewEvent } from "../results/event.ts";
 import { openStore } from "../open_store.ts";
@@ -252,6 +253,24 @@ function testHistory(define: Define): void {
     await store.pruneCallStatus(Math.floor(Date.now() / 1000) + 3600);
     assert.equal(await state(), undefined);
   });
+
+  define(
+    "writeMarkedHistory() remembers so many gaps of a sender and no more",
+    async ({ store }) => {
+      const session = 78;
+      let givenUp = 0;
+      for (let number = 1; number <= MARK_GAPS_MAX + 3; number++) {
+        const marks = [{ session, from: 10 * number, to: 10 * number + 1 }];
+        const bucket = { source: 1, writer: 6, number, rows: [], marks };
+        const { moved, gapsGivenUp = 0 } = await store.writeMarkedHistory(bucket);
+        assert.deepEqual(moved, []);
+        givenUp += gapsGivenUp;
+      }
+      const state = (await store.readMarkStates([session]))?.get(session);
+      assert.deepEqual([state?.gaps.length, givenUp], [MARK_GAPS_MAX, 3]);
+      assert.equal(Math.min(...state?.gaps.map(({ from }) => from) ?? []), 31);
+    },
+  );
 
   define(
     "writeMarkedHistory() keeps marks while they are used, and not for ever",
