@@ -140,13 +140,13 @@ test(
   () =>
     withLab(({ clock, table, reader }) => {
       const [written, lb, one] = [table(), makeLb(), reader()];
-      for (let modId = 1; modId <= 1500; modId++) setRoute(lb, modId, [modId, modId + 1]);
+      for (let modId = 1; modId <= 2500; modId++) setRoute(lb, modId, [modId, modId + 1]);
       flush(lb, written);
       assert.deepEqual(
         [written.stats.tableModules, written.stats.tableModulesLeftOut, written.stats.tableGrown],
-        [1500, 0, 1],
+        [2500, 0, 1],
       );
-      for (let modId = 1; modId <= 1500; modId++) {
+      for (let modId = 1; modId <= 2500; modId++) {
         const ip = pickFrom(one, modId);
         assert.ok(ip === modId || ip === modId + 1, `module ${modId}: ${ip}`);
       }
@@ -165,9 +165,9 @@ test(
       flush(lb, written);
       assert.equal(pickFrom(one, 1), 1);
       const generation = one.view?.generation ?? 0;
-      for (let modId = 2; modId <= 1500; modId++) setRoute(lb, modId, [modId]);
+      for (let modId = 2; modId <= 2500; modId++) setRoute(lb, modId, [modId]);
       flush(lb, written);
-      assert.equal(pickFrom(one, 1500), 1500);
+      assert.equal(pickFrom(one, 2500), 2500);
       assert.ok((one.view?.generation ?? 0) > generation);
       written.close();
     }),

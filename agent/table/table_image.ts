@@ -46,10 +46,10 @@ export function tableBytes({ slots, words }: TableSize): number {
   return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
 }
 
-/** Slots for so many modules. */
+/** Slots for so many modules: so many that most readers find theirs where they look first. */
 export function slotsFor(modules: number): number {
-  let slots = 2;
-  while (slots < 2 * modules) slots *= 2;
+  let slots = 4;
+  while (slots < 4 * modules) slots *= 2;
   return slots;
 }
 

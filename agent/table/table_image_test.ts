@@ -16,7 +16,7 @@ import {
   TableField,
 } from "../../proto/table_layout.ts";
 import { seededRng } from "../../reactor/time/rng.ts";
-import { slotsFor, tableBytes, TableImage, type TableSize } from "./table_image.ts";
+import { tableBytes, TableImage, type TableSize } from "./table_image.ts";
 
 const OWNER = { processId: 1, ip: 0x7f000001, port: 8888 };
 const SIZE: TableSize = { slots: 64, words: 4096 };
@@ -160,7 +160,7 @@ test("every module is found, and keeps its slot", () => {
 });
 
 test("a directory that is half full takes no more modules", () => {
-  const { image } = makeTable({ slots: slotsFor(4), words: 4096 });
+  const { image } = makeTable({ slots: 8, words: 4096 });
   const lb = makeLb();
   for (let modId = 1; modId <= 5; modId++) setRoute(lb, modId, [node(modId)]);
   assert.equal(flush(lb, image), false);

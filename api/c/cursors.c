@@ -7,8 +7,8 @@
 enum {
   /** Tables whose cursors a thread has at once; of more the ones used least lately begin anew. */
   CURSOR_WAYS = 4,
-  /** Cursors that a thread begins with; twice as many when half of them are taken. */
-  CURSORS_FIRST = 64
+  /** Cursors that a thread begins with, as a power of two; twice as many when half of them are taken. */
+  CURSORS_FIRST_LOG2 = 6
 };
 
 /** All tables of one thread. */
@@ -65,16 +65,17 @@ static lars_cursors *cursors_of(uint64_t epoch) {
   if (lars_hot_cursors.epoch == own->epoch) lars_hot_cursors.epoch = 0;
   free(own->cursors);
   memset(own, 0, sizeof *own);
-  own->cursors = (lars_cursor *)calloc(CURSORS_FIRST, sizeof *own->cursors);
+  own->cursors = (lars_cursor *)calloc((size_t)1 << CURSORS_FIRST_LOG2, sizeof *own->cursors);
   if (own->cursors == NULL) return NULL;
-  own->mask = CURSORS_FIRST - 1;
+  own->mask = (1u << CURSORS_FIRST_LOG2) - 1;
+  own->shift = 64 - CURSORS_FIRST_LOG2;
   own->epoch = epoch;
   return own;
 }
 
 /** The cursor of a module, or the free place for it. */
 static lars_cursor *place_of(const lars_cursors *own, uint64_t ids) {
-  uint32_t at = lars_module_hash((uint32_t)ids, (uint32_t)(ids >> 32)) & own->mask;
+  uint32_t at = lars_cursor_place(own, ids);
   while (own->cursors[at].told_s != 0 && own->cursors[at].ids != ids) at = (at + 1) & own->mask;
   return &own->cursors[at];
 }
@@ -83,6 +84,7 @@ static lars_cursor *place_of(const lars_cursors *own, uint64_t ids) {
 static bool grow(lars_cursors *own) {
   lars_cursors larger = *own;
   larger.mask = own->mask * 2 + 1;
+  larger.shift = own->shift - 1;
   larger.cursors = (lars_cursor *)calloc((size_t)larger.mask + 1, sizeof *larger.cursors);
   if (larger.cursors == NULL) return false;
   for (uint32_t at = 0; at <= own->mask; at++) {

@@ -26,12 +26,13 @@ typedef struct lars_cursor {
   uint32_t told_s;
 } lars_cursor;
 
-/** The cursors of one thread in one table, by the hash of the module; at most half are taken. */
+/** The cursors of one thread in one table, by the place of the module; at most half are taken. */
 typedef struct lars_cursors {
   /** Of the mapping; 0: none. */
   uint64_t epoch;
   lars_cursor *cursors;
-  uint32_t mask, used;
+  /** Places less one, and how far a hash is shifted to be one of them. */
+  uint32_t mask, shift, used;
 } lars_cursors;
 
 /** Those of the table that this thread used last; found without a call, in a shared library too. */
@@ -45,6 +46,15 @@ uint64_t lars_new_epoch(void);
  * nobody's until told_s is set. NULL without memory.
  */
 lars_cursor *lars_cursor_of(const lars_mapping *mapping, uint32_t modid, uint32_t cmdid);
+
+/**
+ * Where a module begins to look for its cursor: the golden ratio's multiple (Knuth, The Art of Computer
+ * Programming, volume 3, 6.4), which keeps modules of consecutive numbers apart, so that nearly every
+ * first look is the right one.
+ */
+static inline uint32_t lars_cursor_place(const lars_cursors *own, uint64_t ids) {
+  return (uint32_t)(ids * 0x9e3779b97f4a7c15u >> own->shift);
+}
 
 static inline void lars_host_of_entry(uint64_t entry, lars_host *host) {
   /* Address and port as they lie in the entry, then no marks, weight or zone: two stores. */
@@ -72,7 +82,7 @@ static inline uint64_t lars_pick_hot(lars_caller *caller, uint32_t modid, uint32
   if (mapping == NULL || own->epoch != __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED)) return 0;
   uint64_t stamp = lars_stamp(caller, lars_table_changes(&mapping->table));
   uint64_t ids = (uint64_t)cmdid << 32 | modid;
-  uint32_t at = lars_module_hash(modid, cmdid) & own->mask;
+  uint32_t at = lars_cursor_place(own, ids);
   lars_cursor *cursor = &own->cursors[at];
   while (cursor->ids != ids) {
     if (cursor->told_s == 0) return 0;

@@ -956,12 +956,13 @@ typedef struct lars_cursor {
   uint32_t told_s;
 } lars_cursor;
 
-/** The cursors of one thread in one table, by the hash of the module; at most half are taken. */
+/** The cursors of one thread in one table, by the place of the module; at most half are taken. */
 typedef struct lars_cursors {
   /** Of the mapping; 0: none. */
   uint64_t epoch;
   lars_cursor *cursors;
-  uint32_t mask, used;
+  /** Places less one, and how far a hash is shifted to be one of them. */
+  uint32_t mask, shift, used;
 } lars_cursors;
 
 /** Those of the table that this thread used last; found without a call, in a shared library too. */
@@ -975,6 +976,15 @@ inline uint64_t lars_new_epoch(void);
  * nobody's until told_s is set. NULL without memory.
  */
 inline lars_cursor *lars_cursor_of(const lars_mapping *mapping, uint32_t modid, uint32_t cmdid);
+
+/**
+ * Where a module begins to look for its cursor: the golden ratio's multiple (Knuth, The Art of Computer
+ * Programming, volume 3, 6.4), which keeps modules of consecutive numbers apart, so that nearly every
+ * first look is the right one.
+ */
+inline uint32_t lars_cursor_place(const lars_cursors *own, uint64_t ids) {
+  return (uint32_t)(ids * 0x9e3779b97f4a7c15u >> own->shift);
+}
 
 inline void lars_host_of_entry(uint64_t entry, lars_host *host) {
   /* Address and port as they lie in the entry, then no marks, weight or zone: two stores. */
@@ -1002,7 +1012,7 @@ inline uint64_t lars_pick_hot(lars_caller *caller, uint32_t modid, uint32_t cmdi
   if (mapping == NULL || own->epoch != __atomic_load_n(&mapping->epoch, __ATOMIC_RELAXED)) return 0;
   uint64_t stamp = lars_stamp(caller, lars_table_changes(&mapping->table));
   uint64_t ids = (uint64_t)cmdid << 32 | modid;
-  uint32_t at = lars_module_hash(modid, cmdid) & own->mask;
+  uint32_t at = lars_cursor_place(own, ids);
   lars_cursor *cursor = &own->cursors[at];
   while (cursor->ids != ids) {
     if (cursor->told_s == 0) return 0;
@@ -2206,8 +2216,8 @@ inline lars_result lars_ask(lars_caller *caller, lars_lane *lane, lars_question 
 enum {
   /** Tables whose cursors a thread has at once; of more the ones used least lately begin anew. */
   CURSOR_WAYS = 4,
-  /** Cursors that a thread begins with; twice as many when half of them are taken. */
-  CURSORS_FIRST = 64
+  /** Cursors that a thread begins with, as a power of two; twice as many when half of them are taken. */
+  CURSORS_FIRST_LOG2 = 6
 };
 
 /** All tables of one thread. */
@@ -2263,16 +2273,17 @@ inline lars_cursors *cursors_of(uint64_t epoch) {
   if (lars_hot_cursors.epoch == own->epoch) lars_hot_cursors.epoch = 0;
   free(own->cursors);
   memset(own, 0, sizeof *own);
-  own->cursors = (lars_cursor *)calloc(CURSORS_FIRST, sizeof *own->cursors);
+  own->cursors = (lars_cursor *)calloc((size_t)1 << CURSORS_FIRST_LOG2, sizeof *own->cursors);
   if (own->cursors == NULL) return NULL;
-  own->mask = CURSORS_FIRST - 1;
+  own->mask = (1u << CURSORS_FIRST_LOG2) - 1;
+  own->shift = 64 - CURSORS_FIRST_LOG2;
   own->epoch = epoch;
   return own;
 }
 
 /** The cursor of a module, or the free place for it. */
 inline lars_cursor *place_of(const lars_cursors *own, uint64_t ids) {
-  uint32_t at = lars_module_hash((uint32_t)ids, (uint32_t)(ids >> 32)) & own->mask;
+  uint32_t at = lars_cursor_place(own, ids);
   while (own->cursors[at].told_s != 0 && own->cursors[at].ids != ids) at = (at + 1) & own->mask;
   return &own->cursors[at];
 }
@@ -2281,6 +2292,7 @@ inline lars_cursor *place_of(const lars_cursors *own, uint64_t ids) {
 inline bool grow(lars_cursors *own) {
   lars_cursors larger = *own;
   larger.mask = own->mask * 2 + 1;
+  larger.shift = own->shift - 1;
   larger.cursors = (lars_cursor *)calloc((size_t)larger.mask + 1, sizeof *larger.cursors);
   if (larger.cursors == NULL) return false;
   for (uint32_t at = 0; at <= own->mask; at++) {
