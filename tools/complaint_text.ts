@@ -1,5 +1,6 @@
 // Core. What the command line parser complains of, as it is printed.
 
+import { withValue } from "../daemon/settings/value_fault.ts";
 import { visibleLines, visibleText } from "../reactor/visible_text.ts";
 
 /** The parser's own words about a wrong value, before those of whoever read the value. */
@@ -9,11 +10,11 @@ const WRONG_ARGUMENT =
 
 /** `place` is what the value was given for, `why` says what would be right. */
 function wrongValueText(place: string, value: string, why: string): string {
-  // An empty value is in every text: only as the words that name values is it shown.
-  const isShown = value === "" ? why.includes('""') : why.includes(value);
-  const shown = value === "" ? why : why.replaceAll(value, visibleText(value));
-  const current = isShown ? "" : `: current value is "${visibleText(value)}"`;
-  return `error: ${place}: ${visibleLines(shown.trimEnd().replace(/\.$/, ""))}${current}\n`;
+  const shown = visibleText(value);
+  // The value first: a line break in it is no line of the complaint.
+  const words = value === "" ? why : why.replaceAll(value, shown);
+  const said = visibleLines(words.trimEnd().replace(/\.$/, ""));
+  return `error: ${place}: ${withValue(said, shown, `"${shown}"`)}\n`;
 }
 
 /** A complaint of the parser that names a wrong value once, and shows what would steer a terminal. */

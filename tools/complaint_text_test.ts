@@ -8,6 +8,10 @@ function refuse(text: string): never {
   throw new RangeError(`Node must look like 10.0.0.1:7777: current value is "${text}"`);
 }
 
+function refusePart(text: string): never {
+  throw new RangeError(`Port must be from 1 to 9: current value is "${text.split(":")[1]}"`);
+}
+
 function refuseShortly(): never {
   throw new RangeError("must be something else");
 }
@@ -19,6 +23,7 @@ function complaintOf(...words: string[]): string {
     .addArgument(new Argument("[NODE]", "a node").argParser(argument(refuse)))
     .addArgument(new Argument("[SHELL]", "a shell").choices(["bash", "zsh"]))
     .addOption(new Option("-o, --option <V>", "a value").argParser(argument(refuse)))
+    .option("--part <V>", "a value", argument(refusePart))
     .option("--short <V>", "a value", argument(refuseShortly))
     .configureOutput({ writeErr: (text) => (said += text) })
     .configureOutput({ outputError: (text, write) => write(complaintText(text)) });
@@ -39,6 +44,15 @@ const CASES: readonly (readonly [words: readonly string[], said: string])[] = [
     ["--short", "\u001bx"],
     "error: option '--short <V>': must be something else: current value is " +
     '"\\u001bx"\n',
+  ],
+  [
+    ["--part", "1.2.3.4:0"],
+    `error: option '--part <V>': Port must be from 1 to 9: current value is "0", in "1.2.3.4:0"\n`,
+  ],
+  // Letters of the complaint itself are no value named.
+  [
+    ["--short", "else"],
+    "error: option '--short <V>': must be something else: current value is \"else\"\n",
   ],
   [["--short", ""], "error: option '--short <V>': must be something else: current value is \"\"\n"],
   [["--optoin\u001b[1m"], "error: unknown option '--optoin\\u001b[1m'\n"],

@@ -2,7 +2,7 @@
 
 import { authSettings, storeSettings } from "../daemon/settings/common_settings.ts";
 import { Section, type SettingsTable } from "../daemon/settings/settings.ts";
-import { type Address, formatAddress, parseAddress } from "../reactor/address.ts";
+import { type Address, formatAddress, parseAddress, plainHost } from "../reactor/address.ts";
 import { ConfigError, messageOf } from "../reactor/errors.ts";
 import { DEFAULT_PORTS } from "../proto/message_ids.ts";
 
@@ -124,7 +124,17 @@ export function relayAddresses(list: string): Address[] {
   return [...relays.values()];
 }
 
-/** Names of a list, in lower case. */
+/**
+ * Names of a list, in lower case.
+ *
+ * @throws {ConfigError} when one has a scheme or a port: no browser would ever come under it.
+ */
 export function hostNameList(list: string): string[] {
-  return list.toLowerCase().split(/[\s,]+/).filter((name) => name !== "");
+  const names = list.toLowerCase().split(/[\s,]+/).filter((name) => name !== "");
+  const wrong = names.find((name) => name.includes("/") || plainHost(name) === undefined);
+  if (wrong === undefined) return names;
+  throw new ConfigError(
+    "[web] host_names must be names like lars.example.org, without scheme and port: " +
+      `it holds ${wrong}`,
+  );
 }

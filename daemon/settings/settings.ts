@@ -4,6 +4,7 @@ import type { Address } from "../../reactor/address.ts";
 import { parseAddress, plainHost } from "../../reactor/address.ts";
 import type { ConfigFile } from "../../reactor/config_file.ts";
 import { ConfigError } from "../../reactor/errors.ts";
+import { withValue } from "./value_fault.ts";
 
 /** What a setting turns text into, and how it is shown to people. */
 export interface Setting<T> {
@@ -321,9 +322,9 @@ export function readSettings<T extends SettingsTable>(
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
         const shown = one.secret ? "(secret)" : `"${source.value}"`;
-        problems.push(
-          `${source.place}: [${one.section}] ${key} ${error.message}: current value is ${shown}`,
-        );
+        // A complaint that is a sentence of its own stands behind a colon.
+        const why = withValue(error.message, source.value, shown).replace(/^(?=\p{Lu})/u, ": ");
+        problems.push(`${source.place}: [${one.section}] ${key}${/^:/.test(why) ? "" : " "}${why}`);
       }
     };
     for (const [key, check] of Object.entries(one.companions)) {

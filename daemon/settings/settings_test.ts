@@ -87,6 +87,24 @@ test("readSettings() names file, line, key, value and range of every fault at on
   ) assert.ok(message.includes(expected), `${expected}\nnot in\n${message}`);
 });
 
+test("readSettings() names a wrong entry of a list once, and the list that it stands in", () => {
+  const cases: readonly (readonly [string, string])[] = [
+    [
+      "1.2.3.4.5",
+      'ip: Address must look like 127.0.0.1:7778 or [::1]:7778: current value is "1.2.3.4.5"',
+    ],
+    [
+      "a:1, b:c",
+      'ip: Port must be a whole number from 0 to 65535: current value is "b:c", in "a:1, b:c"',
+    ],
+  ];
+  for (const [ip, said] of cases) {
+    const message = problemsOf({ file: file(`[dnsserver]\nip = ${ip}`) });
+    assert.ok(message.includes(`lars.conf:2: [dnsserver] ${said}`), message);
+    assert.equal(message.split("current value").length, 2, message);
+  }
+});
+
 test("readSettings() refuses unknown keys and sections and suggests the near one", () => {
   const cases: [string, RegExp][] = [
     [
