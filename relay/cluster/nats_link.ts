@@ -27,6 +27,7 @@ import {
 } from "./mail_log.ts";
 import { RareWarnings } from "./rare_warnings.ts";
 import type { RelayBus } from "./relay_bus.ts";
+import { ReplicaWatch } from "./replica_watch.ts";
 
 /** Entries that a server may send ahead: a long log is read in a thousandth of as many questions. */
 const READ_AHEAD_MAX = 1_000;
@@ -266,6 +267,7 @@ export class NatsMailLog implements MailLog {
   readonly #options: NatsLinkOptions;
   readonly #stream: string;
   readonly #warnings: RareWarnings;
+  readonly #replicas: ReplicaWatch;
   #manager: { readonly of: NatsConnection; readonly jsm: JetStreamManager } | undefined;
 
   constructor(link: NatsLink, options: NatsLinkOptions) {
@@ -273,6 +275,7 @@ export class NatsMailLog implements MailLog {
     this.#options = options;
     this.#stream = `${options.prefix}_mail`;
     this.#warnings = new RareWarnings(options.clock, options.log);
+    this.#replicas = new ReplicaWatch(options.clock, options.log);
   }
 
   async span(): Promise<LogSpan> {
@@ -353,6 +356,7 @@ export class NatsMailLog implements MailLog {
     const { prefix, replicas } = this.#options;
     try {
       const info = await this.#ask((jsm) => jsm.streams.info(this.#stream));
+      this.#replicas.look(info.cluster?.replicas ?? []);
       const own = info.config.num_replicas;
       if (own !== replicas) {
         const what = "The stream of messages was made with other replicas than nats_replicas says";
