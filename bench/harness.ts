@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Address } from "../reactor/address.ts";
+import { DENO_SERVICE_FLAGS } from "../reactor/runtime/engine_flags.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { sleep } from "../reactor/time/clock.ts";
 import { systemClock } from "../reactor/time/system_clock.ts";
@@ -133,7 +134,8 @@ function findRuntimes(root: string, ending = ""): BenchRuntime[] {
   const bun = findBun();
   const found: BenchRuntime[] = [];
   if (deno !== undefined) {
-    const words = [deno, "run", "-A", "--quiet", "--no-check", "--unstable-net"];
+    const flags = ["-A", "--quiet", "--no-check", "--unstable-net", ...DENO_SERVICE_FLAGS];
+    const words = [deno, "run", ...flags];
     found.push({
       name: `Deno${ending}`,
       command: (script, ...args) => [...words, join(root, script), ...args],

@@ -6,6 +6,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
+import { DENO_SERVICE_FLAGS } from "../reactor/runtime/engine_flags.ts";
 import { runtime } from "../reactor/runtime/mod.ts";
 import { argument, CommandError, repeated, reportFailure } from "../tools/cli_errors.ts";
 import { parseWhole } from "../model/route_values.ts";
@@ -99,7 +100,8 @@ export function findWorkers(root: string): string[] {
 function denoCommand(entry: string, workers: readonly string[], output: string): string[] {
   const deno = runtime.name === "deno" ? runtime.execPath : "deno";
   const included = workers.flatMap((worker) => ["--include", worker]);
-  return [deno, "compile", "--no-check", "-A", ...included, "--output", output, entry];
+  const flags = ["--no-check", "-A", ...DENO_SERVICE_FLAGS];
+  return [deno, "compile", ...flags, ...included, "--output", output, entry];
 }
 
 /**

@@ -17,6 +17,7 @@ import {
   grantStatements,
 } from "../sql/grants/grants.ts";
 import { withStore } from "../sql/testing/store_conformance.ts";
+import { DENO_SERVICE_FLAGS } from "../reactor/runtime/engine_flags.ts";
 import { noPrivateServerReason, runAdmin, withPrivateMariaDb } from "./support/mariadb.ts";
 import {
   type Processes,
@@ -111,6 +112,7 @@ test("a service that tries more than its task permits fails", {
       const { flags } = flagsOf(service);
       assert.ok(!flags.some((flag) => /^(-A|--allow-all|--allow-import)/.test(flag)), service);
       assert.ok(flags.includes("--no-prompt"), service);
+      assert.ok(DENO_SERVICE_FLAGS.every((flag) => flags.includes(flag)), service);
       const { stdout, stderr } = await spawn(processes, service, probe, []).untilEnded(30_000);
       const mayCallC = service === "agent" || service === "relay";
       assert.deepEqual(

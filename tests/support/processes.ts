@@ -6,6 +6,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { DENO_SERVICE_FLAGS } from "../../reactor/runtime/engine_flags.ts";
 import { makeTempDir } from "./temp_dir.ts";
 import { until } from "./until.ts";
 
@@ -191,8 +192,9 @@ function foreignEnvironment(): Record<string, string> {
 /** The words that run a script of this project on the runtime of the test. `flags`: those of Deno. */
 export function scriptCommand(script: string, flags: readonly string[] = []): string[] {
   const path = join(PROJECT_ROOT, script);
+  const all = ["-A", "--no-check", "--quiet", ...DENO_SERVICE_FLAGS, ...flags];
   return process.versions.bun === undefined
-    ? [process.execPath, "run", "-A", "--no-check", "--quiet", ...flags, path]
+    ? [process.execPath, "run", ...all, path]
     : [process.execPath, path];
 }
 
