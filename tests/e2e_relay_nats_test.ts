@@ -8,7 +8,10 @@ import { RelayClient } from "../api/relay_client.ts";
 import type { RelayClientOptions } from "../api/relay_options.ts";
 import { RelayWorker } from "../api/relay_worker.ts";
 import { RelayStatus } from "../proto/message_ids.ts";
-import { natsProgram } from "./support/nats.ts";
+import { silentLogger } from "../reactor/log.ts";
+import { systemClock } from "../reactor/time/system_clock.ts";
+import { NatsLink, NatsMailLog } from "../relay/cluster/nats_link.ts";
+import { natsProgram, startNats } from "./support/nats.ts";
 import { withProcesses } from "./support/processes.ts";
 import { isSettled, RelayPair, relayRounds } from "./support/relay_rounds.ts";
 import { until } from "./support/until.ts";
@@ -133,5 +136,30 @@ test(
         await until(async () => isSettled(await pair.stats(at)), { intervalMs: 100 });
       }
       for (const { client } of [ann, bob]) await client.close();
+    }),
+);
+
+test(
+  "e2e: what is not in the stream any more is removed again without an error, wherever it was",
+  OPTIONS,
+  () =>
+    withProcesses(async (processes) => {
+      const [server] = await startNats(processes, program ?? "", 1);
+      const options = {
+        ...{ servers: [server.url], secret: undefined, caFile: undefined, prefix: "lars" },
+        ...{ isStore: true, replicas: 1, monitors: [], clock: systemClock, log: silentLogger },
+      };
+      const link = new NatsLink(options);
+      await until(() => link.connected);
+      const log = new NatsMailLog(link, options);
+      await log.span();
+      for (let seq = 1; seq <= 4; seq++) assert.equal(await log.append("a", bytes("x")), seq);
+      // In the middle, at the beginning, and the newest of all: servers say it differently.
+      for (const seq of [2, 1, 4]) {
+        await log.remove(seq);
+        await log.remove(seq);
+      }
+      assert.deepEqual([await log.get(2), (await log.get(3))?.length], [undefined, 1]);
+      await link.close();
     }),
 );

@@ -66,6 +66,9 @@ export interface LogMailStoreOptions {
   readonly relay: string;
 }
 
+/** What became of entries that nobody needs: gone, not to go yet, or the log did not answer. */
+type Removal = "removed" | "later" | "failed";
+
 /** Waits until everything up to an entry is known. */
 interface Waiter {
   readonly seq: number;
@@ -226,9 +229,14 @@ export class LogMailStore implements MailStore, MailChanges {
     this.#index.forgetIds(idsBeforeMs);
     const old = this.#index.takeOldEnds(idsBeforeMs, PRUNE_MAX);
     const leftOver = this.#leftOver.splice(0, PRUNE_MAX);
-    for (const box of [...this.#index.voidBoxes]) await this.#removeVoids(box);
-    await this.#removeAll([...leftOver, ...old]);
-    return { expired: count, more: old.length >= PRUNE_MAX || leftOver.length === PRUNE_MAX };
+    let isAnswering = true;
+    for (const box of [...this.#index.voidBoxes]) {
+      if (isAnswering) isAnswering = await this.#removeVoids(box) !== "failed";
+    }
+    if (isAnswering) isAnswering = await this.#removeAll([...leftOver, ...old]);
+    else this.#keepLeftOver([...leftOver, ...old]);
+    const isMany = old.length >= PRUNE_MAX || leftOver.length === PRUNE_MAX;
+    return { expired: count, more: isAnswering && isMany };
   }
 
   async totals(): Promise<{ readonly waiting: number; readonly waitingBytes: number }> {
@@ -494,39 +502,51 @@ export class LogMailStore implements MailStore, MailChanges {
     return await log.get(entrySeq);
   }
 
-  /** What cannot be removed now stays until a relay starts anew. Never fails. */
-  async #removeAll(places: readonly LogPlace[]): Promise<void> {
-    for (const place of places) {
+  /**
+   * What cannot be removed now is tried again later. Never fails.
+   *
+   * @returns false when the log did not answer: the rest was not even tried.
+   */
+  async #removeAll(places: readonly LogPlace[]): Promise<boolean> {
+    for (const [index, place] of places.entries()) {
       const box = this.#index.box(place.name);
       const isFirst = place.behind?.some((seq) => box.spent?.has(seq)) !== true;
-      if (isFirst && await this.#removeVoids(box) && await this.#remove(place.seq)) {
-        box.spent?.delete(place.seq);
-        continue;
+      let outcome = isFirst ? await this.#removeVoids(box) : "later";
+      if (outcome === "removed") outcome = await this.#remove(place.seq);
+      if (outcome === "removed") box.spent?.delete(place.seq);
+      if (outcome === "later") this.#keepLeftOver([place]);
+      if (outcome === "failed") {
+        this.#keepLeftOver(places.slice(index));
+        return false;
       }
-      if (this.#leftOver.length < LEFT_OVER_MAX) this.#leftOver.push(place);
     }
-  }
-
-  /** @returns false when some are still there. Never fails. */
-  async #removeVoids(box: IndexedBox): Promise<boolean> {
-    const voids = [...box.voids];
-    for (const seq of voids) {
-      // The newest of all stays: by it one who starts knows that there is nothing further to read.
-      if (seq >= this.#index.appliedSeq) return false;
-      if (!await this.#remove(seq)) return false;
-      box.voids = box.voids.filter((one) => one !== seq);
-    }
-    if (box.voids.length === 0) this.#index.voidBoxes.delete(box);
     return true;
   }
 
-  async #remove(seq: number): Promise<boolean> {
+  #keepLeftOver(places: readonly LogPlace[]): void {
+    this.#leftOver.push(...places.slice(0, Math.max(0, LEFT_OVER_MAX - this.#leftOver.length)));
+  }
+
+  /** Never fails. */
+  async #removeVoids(box: IndexedBox): Promise<Removal> {
+    const voids = [...box.voids];
+    for (const seq of voids) {
+      // The newest of all stays: by it one who starts knows that there is nothing further to read.
+      if (seq >= this.#index.appliedSeq) return "later";
+      if (await this.#remove(seq) === "failed") return "failed";
+      box.voids = box.voids.filter((one) => one !== seq);
+    }
+    if (box.voids.length === 0) this.#index.voidBoxes.delete(box);
+    return "removed";
+  }
+
+  async #remove(seq: number): Promise<"removed" | "failed"> {
     try {
       await this.#options.log.remove(seq);
-      return true;
+      return "removed";
     } catch (error) {
       this.#warn("Entries of the log of messages could not be removed", error);
-      return false;
+      return "failed";
     }
   }
 

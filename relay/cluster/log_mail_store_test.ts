@@ -334,6 +334,31 @@ test("mail room on a log that was made anew: its client opens its mailbox again,
   store.close();
 });
 
+test("log mail store: while the log does not answer a look takes out one entry in vain, and not each of them", async () => {
+  const clock = new ManualClock();
+  const log = new FakeLog(clock);
+  const { store, link } = newStore(log, clock);
+  await store.totals();
+  for (let i = 0; i < 40; i++) await put(store, mail(`${i}`, { sentAtMs: i }));
+  const remove = link.remove.bind(link);
+  link.remove = async (seq) => {
+    await remove(seq).then(() => Promise.reject(new StoreError("no answer", true)));
+  };
+  const attempts = async (run: () => Promise<unknown>): Promise<number> => {
+    const before = link.removeCount;
+    await run();
+    await turns();
+    return link.removeCount - before;
+  };
+  assert.equal(await attempts(() => store.take("box", 40)), 1);
+  assert.equal(await attempts(() => store.prune(1000, 10_000)), 1);
+  // It did so each time all the same, and says of the rest that they are gone.
+  link.remove = remove;
+  assert.equal(await attempts(() => store.prune(1000, 10_000)), 40);
+  assert.equal(log.entries.size, 1);
+  assert.equal(await attempts(() => store.prune(1000, 10_000)), 0);
+});
+
 test("log mail store: an edit that others are always faster than ends in time", async () => {
   const clock = new ManualClock();
   const log = new FakeLog(clock);

@@ -47,8 +47,8 @@ const PAYLOAD_BYTES_MIN = 1024 * 1024;
 /** No room: in the stream, in the account, on the server. */
 const NO_ROOM: readonly number[] = [10077, 10122, 10023, 10028, 10047];
 const STREAM_NOT_FOUND = 10059;
-/** The message is gone already. */
-const NO_MESSAGE: readonly number[] = [10037, 10057];
+/** The message is gone already: behind the end, before the beginning, in the middle. */
+const NO_MESSAGE: readonly number[] = [10037, 10057, 10043];
 
 /** How a server is reached. */
 export interface NatsLinkOptions {

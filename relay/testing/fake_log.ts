@@ -116,6 +116,7 @@ export class FakeLogLink implements MailLog {
   /** Who answers has stood still since this entry, and knows nothing newer; undefined: it knows all. */
   behindAt: number | undefined;
   appendCount = 0;
+  removeCount = 0;
   readonly #log: FakeLog;
   readonly #clock: Clock;
 
@@ -157,6 +158,7 @@ export class FakeLogLink implements MailLog {
   }
 
   async remove(seq: number): Promise<void> {
+    this.removeCount++;
     await this.#reach();
     this.#log.entries.delete(seq);
   }
