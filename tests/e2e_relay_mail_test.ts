@@ -33,7 +33,7 @@ test(
       const name = `127.0.0.1:${port}`;
       let relay = await startRelay(processes, port);
       const receiver = new MailTaker([name]);
-      const senders = ["ann", "bob"].map((one) => new MailSender(one, [name]));
+      const senders = ["ann", "bob"].map((one) => new MailSender(one, [name], receiver));
       const count = (): number =>
         Math.min(...senders.map(({ acknowledged }) => acknowledged.length));
       for (let kill = 0; kill < KILLS; kill++) {

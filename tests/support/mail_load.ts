@@ -4,10 +4,15 @@ import assert from "node:assert/strict";
 import { RelayClient } from "../../api/relay_client.ts";
 import type { RelayResume } from "../../api/relay_options.ts";
 import { messageOf } from "../../reactor/errors.ts";
+import { sleep } from "../../reactor/time/clock.ts";
+import { systemClock } from "../../reactor/time/system_clock.ts";
 import { until } from "./until.ts";
 
 /** For one that is in the way of several faults, one after the other; it must be acknowledged in the end. */
 const SEND_MS_MAX = 600_000;
+
+/** Messages that may wait for who takes them; a mailbox takes 10,000. */
+const AHEAD_MAX = 3_000;
 
 /** Wrong arrivals that are told at most. */
 const WRONG_MAX = 20;
@@ -21,7 +26,8 @@ export class MailSender {
   readonly #running: Promise<void>;
   #stopped = false;
 
-  constructor(readonly name: string, relays: readonly string[]) {
+  /** `taker`: waited for when it is far behind. */
+  constructor(readonly name: string, relays: readonly string[], readonly taker: MailTaker) {
     this.#client = new RelayClient({ relays, name, timeoutMs: SEND_MS_MAX });
     this.#running = this.#run();
   }
@@ -30,6 +36,10 @@ export class MailSender {
     let next = 0;
     const one = async (): Promise<void> => {
       while (!this.#stopped) {
+        if (this.acknowledged.length - this.taker.countOf(this.name) > AHEAD_MAX) {
+          await sleep(systemClock, 20);
+          continue;
+        }
         const number = next++;
         const data = new TextEncoder().encode(`${this.name} ${number}`);
         try {
@@ -99,6 +109,11 @@ export class MailTaker {
     const own = this.#got.get(from) ?? new Arrivals();
     this.#got.set(from, own);
     return own;
+  }
+
+  /** Messages of a sender that have come. */
+  countOf(from: string): number {
+    return this.#of(from).numbers.size;
   }
 
   async restart(): Promise<void> {

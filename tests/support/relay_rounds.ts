@@ -117,7 +117,10 @@ class RelayRounds {
   ) {
     const { names, servers } = pair;
     this.#receiver = new MailTaker(names);
-    this.#senders = [new MailSender("ann", names), new MailSender("bob", names.toReversed())];
+    this.#senders = [
+      new MailSender("ann", names, this.#receiver),
+      new MailSender("bob", names.toReversed(), this.#receiver),
+    ];
     this.#watch = servers.length === 1 ? undefined : new NatsWatch(servers, STREAM, say);
   }
 
