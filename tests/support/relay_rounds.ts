@@ -77,11 +77,21 @@ export class RelayPair {
     this.relays[at] = await this.processes.start("relay", all);
   }
 
-  /** Counts of a relay. */
+  /** Counts of a relay, once it answers: on a busy machine it may miss one who asks. */
   async stats(at: number): Promise<Record<string, number>> {
     const relay = { hostname: "127.0.0.1", port: this.ports[at] };
-    const ask = { ask: "stats" };
-    return await withRelayAdmin({ relay }, (admin) => admin.ask(ask)) as Record<string, number>;
+    let reason = "";
+    let stats: Record<string, number> | undefined;
+    await until(async () => {
+      try {
+        const ask = { ask: "stats" };
+        stats = await withRelayAdmin({ relay }, (admin) => admin.ask(ask)) as typeof stats;
+      } catch (error) {
+        reason = messageOf(error);
+      }
+      return stats !== undefined;
+    }, { timeoutMs: 60_000, intervalMs: 200, what: () => `counts of relay ${at}: ${reason}` });
+    return stats ?? {};
   }
 
   /** Waits until each knows the other. */
