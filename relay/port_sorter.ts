@@ -137,6 +137,10 @@ class SortedStream implements Stream, StreamHandlers {
     return this.#inner.isOpening === true;
   }
 
+  get takesTurns(): boolean {
+    return this.#inner.takesTurns === true;
+  }
+
   get peerCertificate(): PeerCertificate | undefined {
     return this.#inner.peerCertificate;
   }

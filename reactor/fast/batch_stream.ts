@@ -100,6 +100,10 @@ export class BatchStream implements Stream, LoopSocket, RingSender {
     return true;
   }
 
+  get takesTurns(): boolean {
+    return true;
+  }
+
   start(handlers: StreamHandlers): void {
     this.#handlers = handlers;
     if (this.#slot >= 0) return;

@@ -38,6 +38,8 @@ export interface Stream {
   readonly peerCertificate?: PeerCertificate | undefined;
   /** A handshake is under way, or has just ended: nothing could be said yet. @default {false} */
   readonly isOpening?: boolean;
+  /** Others have their turn between two pieces of it, by the loop that serves it. @default {false} */
+  readonly takesTurns?: boolean;
   /** It asks by itself whether its peer is still there, and ends when it is not. @default {false} */
   readonly asksPeer?: boolean;
   /**

@@ -2,12 +2,19 @@
 
 import type { BufferPool } from "./buffer_pool.ts";
 import type { Clock, Timer } from "../time/clock.ts";
-import { type BodyBytesMaxOf, FrameDecoder, type FrameReceiver } from "../frame.ts";
+import { type BodyBytesMaxOf, FrameDecoder, type FrameReceiver, HEAD_BYTES } from "../frame.ts";
 import { OutputBuffer } from "./output_buffer.ts";
 import type { Stream, StreamHandlers } from "../runtime/types.ts";
 
 /** Output above this many bytes counts as high water: `onDrain` tells when all of it has left. */
 export const HIGH_WATER_BYTES = 256 * 1024;
+
+/**
+ * Bytes that one peer may have handled before others have their turn, where a peer gives turns; a short
+ * frame counts as so many, as it is work too. So it is 256 short frames, or one of the longest.
+ */
+export const TURN_BYTES_MAX = 65_536;
+const TURN_FRAME_BYTES_MIN = 256;
 
 /** How long a closing connection may take to send what it still holds and see the peer's end. */
 export const CLOSE_FLUSH_MS = 1000;
@@ -29,6 +36,14 @@ export interface FramedLinkSettings {
   readonly outputBytesMax: number;
   /** Stop reading from a peer that does not read, until its output has left. */
   readonly pauseAtHighWater: boolean;
+  /**
+   * A peer that has had its share ({@linkcode TURN_BYTES_MAX}) waits until others have had their turn,
+   * unless its stream sees to that. On Deno one that always has something to be read would keep all
+   * others from being read for seconds.
+   *
+   * @default {false}
+   */
+  readonly givesTurns?: boolean;
   readonly counters: LinkCounters;
   /** See {@linkcode FrameDecoder}. */
   readonly bodyBytesMaxOf?: BodyBytesMaxOf | undefined;
@@ -83,6 +98,8 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
   #holdUntilMs = -Infinity;
   /** What has been received and is to be looked at when the hold is over. */
   #rest: Uint8Array | undefined;
+  /** Bytes that are handled before others have their turn; 0: this one gives none. */
+  #turnBytes: number;
 
   /** Starts `stream`; `owner` hears nothing before this returns. */
   constructor(stream: Stream, settings: FramedLinkSettings, owner: LinkOwner) {
@@ -96,6 +113,8 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     );
     this.output = new OutputBuffer(settings.outputBytesMax, settings.pool);
     this.#lastDataMs = settings.clock.nowMs();
+    const givesTurns = settings.givesTurns === true && stream.takesTurns !== true;
+    this.#turnBytes = givesTurns ? TURN_BYTES_MAX : 0;
     stream.start(this);
   }
 
@@ -228,12 +247,15 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
     this.#rest = rest;
   }
 
-  #decode(chunk: Uint8Array): void {
+  /** @param isOwn The bytes stay as they are after this call. */
+  #decode(chunk: Uint8Array, isOwn = false): void {
     const framesBefore = this.#settings.counters.framesIn;
     this.#receiving = true;
     try {
       const taken = this.#decoder.pushTo(chunk, this);
-      if (taken < chunk.length && this.#hold !== undefined) this.#rest = chunk.slice(taken);
+      if (taken < chunk.length && this.#hold !== undefined) {
+        this.#rest = isOwn ? chunk.subarray(taken) : chunk.slice(taken);
+      }
     } catch (error) {
       this.#owner.onFault(error);
     } finally {
@@ -253,7 +275,16 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
   onFrame(msgId: number, body: Uint8Array): void {
     if (this.#state !== "open") return;
     this.#settings.counters.framesIn++;
+    const { length } = body;
     this.#owner.onFrame(msgId, body);
+    if (this.#turnBytes > 0) this.#spendTurn(HEAD_BYTES + length);
+  }
+
+  #spendTurn(frameBytes: number): void {
+    this.#turnBytes -= Math.max(TURN_FRAME_BYTES_MIN, frameBytes);
+    if (this.#turnBytes > 0) return;
+    this.#turnBytes = TURN_BYTES_MAX;
+    this.hold(0);
   }
 
   /** Called by the stream. */
@@ -266,12 +297,15 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
   /** Called by the stream. */
   onEnd(): void {
     this.#peerEnded = true;
-    if (this.#state === "open") {
-      this.#owner.onLost("peer closed");
-      this.finish();
-    } else if (this.#isSent) {
-      this.destroy();
-    }
+    if (this.#state !== "open") {
+      if (this.#isSent) this.destroy();
+    } else if (this.#hold === undefined) this.#endByPeer();
+    // Else what came before the end is handled first.
+  }
+
+  #endByPeer(): void {
+    this.#owner.onLost("peer closed");
+    this.finish();
   }
 
   /** Called by the stream. */
@@ -347,8 +381,10 @@ export class FramedLink implements StreamHandlers, FrameReceiver {
   #endOfHold(): void {
     const rest = this.#rest;
     this.#rest = undefined;
-    if (rest !== undefined) this.#decode(rest);
-    if (this.#state === "open") this.#goOnReading();
+    if (rest !== undefined) this.#decode(rest, true);
+    if (this.#state !== "open" || this.#hold !== undefined) return;
+    if (this.#peerEnded) this.#endByPeer();
+    else this.#goOnReading();
   }
 
   #endHold(): void {

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { BufferPool } from "./buffer_pool.ts";
 import { encodeFrame } from "../frame.ts";
-import { CLOSE_FLUSH_MS, FramedLink, HIGH_WATER_BYTES } from "./framed_link.ts";
+import { CLOSE_FLUSH_MS, FramedLink, HIGH_WATER_BYTES, TURN_BYTES_MAX } from "./framed_link.ts";
 import { ManualClock } from "../time/manual_clock.ts";
 import { FakeStream } from "../testing/fake_stream.ts";
 
@@ -19,8 +19,9 @@ interface Setup {
   onFrame: (msgId: number) => void;
 }
 
-function setUp(pauseAtHighWater = true): Setup {
+function setUp(pauseAtHighWater = true, givesTurns = false, takesTurns = false): Setup {
   const stream = new FakeStream();
+  stream.takesTurns = takesTurns;
   const clock = new ManualClock();
   const events: string[] = [];
   const setup = { stream, clock, events, partials: 0, onFrame: (): void => {} } as unknown as
@@ -30,7 +31,7 @@ function setUp(pauseAtHighWater = true): Setup {
     clock,
     pool: new BufferPool(),
     outputBytesMax: 4_000_000,
-    pauseAtHighWater,
+    ...{ pauseAtHighWater, givesTurns },
     counters: { framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0 },
   }, {
     onFrame: (msgId) => setup.onFrame(msgId),
@@ -205,4 +206,52 @@ test("FramedLink tells a fault and survives being destroyed by its handler", () 
   second.stream.peer.onData(Uint8Array.of(...frame, ...frame));
   assert.equal(frames, 1);
   assert.deepEqual(second.events, ["gone"]);
+});
+
+/** So many frames in one chunk, numbered by their ids. */
+function manyFrames(count: number, bodyBytes = 0): Uint8Array {
+  const chunk = new Uint8Array(count * (8 + bodyBytes));
+  for (let index = 0; index < count; index++) {
+    chunk.set(encodeFrame(index, new Uint8Array(bodyBytes)), index * (8 + bodyBytes));
+  }
+  return chunk;
+}
+
+test("FramedLink has a peer of a server wait for its turn after 256 frames, or 64 KiB", () => {
+  for (const [bodyBytes, perTurn] of [[0, 256], [1_000, 66], [60_000, 2]]) {
+    const setup = setUp(true, true);
+    const ids: number[] = [];
+    setup.onFrame = (msgId): void => void ids.push(msgId);
+    setup.stream.peer.onData(manyFrames(perTurn * 3 + 1, bodyBytes));
+    assert.equal(ids.length, perTurn, `${bodyBytes} bytes`);
+    setup.clock.advance(0);
+    assert.equal(setup.stream.calls.filter((call) => call === "pause").length, 3);
+    assert.deepEqual(ids, Array.from({ length: perTurn * 3 + 1 }, (_, index) => index));
+    assert.equal(setup.stream.calls.at(-1), "resume");
+  }
+  // Slow peers have their turn now and then as well, which costs them nothing.
+  const setup = setUp(true, true);
+  for (let index = 0; index < 255; index++) setup.stream.peer.onData(frame);
+  assert.deepEqual(setup.stream.calls, []);
+});
+
+test("FramedLink handles all that came before the peer's end, and then the end", () => {
+  const setup = setUp(true, true);
+  let frames = 0;
+  setup.onFrame = (): void => void frames++;
+  setup.stream.peer.onData(manyFrames(1_000));
+  setup.stream.peer.onEnd();
+  assert.deepEqual([frames, setup.events.length], [256, 0]);
+  setup.clock.advance(0);
+  assert.deepEqual([frames, setup.events], [1_000, ["lost peer closed", "gone"]]);
+});
+
+test("FramedLink gives no turns to a stream that takes them, nor in a client", () => {
+  for (const [givesTurns, takesTurns] of [[true, true], [false, false]]) {
+    const setup = setUp(true, givesTurns, takesTurns);
+    let frames = 0;
+    setup.onFrame = (): void => void frames++;
+    setup.stream.peer.onData(manyFrames(2 * TURN_BYTES_MAX / 256));
+    assert.deepEqual([frames, setup.stream.calls], [512, []]);
+  }
 });

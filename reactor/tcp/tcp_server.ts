@@ -364,6 +364,7 @@ export class TcpServer<A = unknown> {
         pool: new BufferPool(),
         outputBytesMax: options.outputBytesMax ?? OUTPUT_BYTES_MAX,
         pauseAtHighWater: true,
+        givesTurns: true,
         counters: stats,
         bodyBytesMaxOf: options.bodyBytesMaxOf,
       },

@@ -13,6 +13,7 @@ export class FakeStream implements Stream {
   readonly calls: string[] = [];
   /** What `write` answers; false keeps the chunk until `drain`. */
   takesAll = true;
+  takesTurns = false;
   #handlers: StreamHandlers | undefined;
 
   defer(action: () => void): void {

@@ -289,6 +289,38 @@ export function testTcpServer(tested: TestedTransport): void {
       assert.equal(server.connectionCount, 0);
     }));
 
+  test(`${name}: TcpServer answers all of a flood in order, and others before its end`, async () => {
+    let heard = 0;
+    let heardBefore = -1;
+    const router = new MessageRouter<Peer>()
+      .add(5, (body) => {
+        assert.equal(new DataView(body.buffer, body.byteOffset).getUint32(0), heard);
+        heard++;
+      })
+      .add(1, (body, peer) => {
+        heardBefore = heard;
+        peer.send(1, body);
+      });
+    await withTested({ router }, async ({ connect, server }) => {
+      const flooding = await connect();
+      const other = await connect();
+      const count = 50_000;
+      const flood = new Uint8Array(count * 12);
+      for (let index = 0; index < count; index++) {
+        const body = new Uint8Array(4);
+        new DataView(body.buffer).setUint32(0, index);
+        flood.set(encodeFrame(5, body), index * 12);
+      }
+      void flooding.write(flood);
+      flooding.end();
+      await until(() => heard > 0, { what: "the flood to begin" });
+      void other.send(1, new Uint8Array(1));
+      await until(() => heard === count, { what: "all of the flood" });
+      await until(() => heardBefore >= 0, { what: "the other's answer" });
+      assert.equal(server.stats.protocolErrors + server.stats.handlerErrors, 0);
+    });
+  });
+
   test(`${name}: TcpServer sends frames that are written in place, up to the output limit`, () => {
     const router = echoRouter().add(5, (body, peer) => {
       const start = peer.reserve(5, body.length + 1);
