@@ -81,7 +81,7 @@ export interface SessionClientOptions extends LinkEvents, Self {
   /** Said of a server that wants a secret when there is none, instead of what fits a service. */
   readonly secretMissingReason?: string;
   /**
-   * True: a server that is left for its silence is told so, and has {@linkcode GOODBYE_MS} to hear it:
+   * True: a server that is left, for its silence or by wish, is told so, and has {@linkcode GOODBYE_MS} to hear it:
    * to it the end of a connection is the end of the program otherwise. @default false
    */
   readonly saysGoodbye?: boolean;
@@ -223,13 +223,18 @@ export class SessionClient implements Link {
   }
 
   failOver(reason: string): void {
+    this.#goElsewhere(reason, 0);
+  }
+
+  /** Leaves a server that may be well, and is to know that this program goes on. */
+  #goElsewhere(reason: string, flushMs: number): void {
     const { saysGoodbye = false } = this.#options;
     if (saysGoodbye) this.sayGoodbye(reason);
-    this.#client.failOver(reason, saysGoodbye ? GOODBYE_MS : 0);
+    this.#client.failOver(reason, saysGoodbye ? GOODBYE_MS : flushMs);
   }
 
   setAddresses(addresses: readonly Address[]): void {
-    this.#client.setAddresses(addresses);
+    this.#client.setAddresses(addresses, (reason) => this.failOver(reason));
   }
 
   async close(): Promise<void> {
@@ -278,7 +283,7 @@ export class SessionClient implements Link {
     if (this.#leavingTimer !== undefined || !this.#extended) return;
     this.#leavingTimer = this.#options.clock.setTimer(this.#pace.placeMs(spreadMs), () => {
       if (this.#options.onLeaving !== undefined) this.#options.onLeaving();
-      else this.#client.failOver(LEAVING_REASON, CLOSE_FLUSH_MS);
+      else this.#goElsewhere(LEAVING_REASON, CLOSE_FLUSH_MS);
     });
   }
 
@@ -348,7 +353,7 @@ export class SessionClient implements Link {
     const secret = this.#secret;
     const isValid = secret === undefined || this.#options.secrets?.has(secret) === true;
     if (isValid && this.#secretFault === undefined) return;
-    this.#client.failOver("the secret was changed");
+    this.failOver("the secret was changed");
   }
 
   #becomeReady(): void {

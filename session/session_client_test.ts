@@ -7,6 +7,7 @@ import {
   encodeGetRouteRequest,
   encodeHello,
   encodeHelloProof,
+  encodeLeaving,
   encodePing,
 } from "../proto/codec.ts";
 import {
@@ -207,6 +208,30 @@ test("saysGoodbye: a server that is left for its silence, or by wish, is told so
     assert.equal(goodbyeOf(0), saysGoodbye ? SILENT_REASON : undefined);
     await client.link.close();
     server.close();
+  }
+});
+
+test("saysGoodbye: however a server that is well is left, it is told so", async () => {
+  const gone = { hostname: "127.0.0.1", port: 1 };
+  const ways: readonly (readonly [string, (link: SessionClient, peer: RawPeer) => void])[] = [
+    ["its address is listed no more", (link) => link.setAddresses([gone])],
+    ["it stops", (_, peer) => void peer.send(MessageId.Leaving, encodeLeaving({ spreadMs: 0 }))],
+    ["by wish", (link) => link.failOver("by wish")],
+  ];
+  for (const saysGoodbye of [true, false]) {
+    for (const [what, leave] of ways) {
+      const server = await RawServer.listen((peer) => void peer.send(MessageId.Hello, welcome));
+      const heartbeat = { intervalMs: Infinity };
+      const client = startClient(server.address, { saysGoodbye, heartbeat });
+      await until(() => client.link.extended, { what: "the answer to Hello" });
+      const [peer] = server.peers;
+      leave(client.link, peer);
+      await until(() => peer.ended, { what: `the end of the connection: ${what}` });
+      const said = peer.frames.some(({ msgId }) => msgId === MessageId.Goodbye);
+      assert.equal(said, saysGoodbye, what);
+      await client.link.close();
+      server.close();
+    }
   }
 });
 

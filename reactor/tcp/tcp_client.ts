@@ -189,9 +189,13 @@ export class TcpClient {
   /**
    * Replaces the addresses. A connection to one that is still listed stays; else it is dropped.
    *
+   * @param leave Drops it, by {@linkcode failOver}. @default {with nothing said before}
    * @throws {RangeError} when the list is empty.
    */
-  setAddresses(addresses: readonly Address[]): void {
+  setAddresses(
+    addresses: readonly Address[],
+    leave = (reason: string): void => this.failOver(reason),
+  ): void {
     checkAddresses(addresses);
     const current = formatAddress(this.address);
     const index = addresses.findIndex((address) => formatAddress(address) === current);
@@ -204,7 +208,7 @@ export class TcpClient {
     } else {
       // One before the first: what is dropped now goes on with the first.
       this.#addressIndex = addresses.length - 1;
-      this.failOver("address was removed from the list");
+      leave("address was removed from the list");
     }
   }
 
