@@ -17,6 +17,9 @@ const MODULES = 200;
 const READ_MS = 6000;
 const KILLS = 3;
 
+/** Starts of four writers, a reading, and on a busy machine some more of them. */
+const TIMEOUT_MS = 180_000;
+
 /** How often it is read again until there was enough to see. */
 const MORE_READS_MAX = 20;
 
@@ -83,6 +86,7 @@ function readBy(program: string, path: string): { counts: Promise<Counts>; alive
 
 test("nothing is torn, also when the writer is killed and started again", {
   skip: whyNot(),
+  timeout: TIMEOUT_MS,
 }, async (t) => {
   await withTempDir(async (directory) => {
     const built = compileNative(
