@@ -5,11 +5,12 @@
 #   leader is killed and started again until one of them is not current after 30 s, 120 times at most.
 #   Then the leader is killed too, and stays away; after a minute the first one is started once more.
 # Expected: a server that runs is current after some seconds, and two of three servers have a leader.
-# Seen: after 16 and 76 kills one hears the others, has every message, and sends no answer to what the
-#   leader appends, nor votes: it is behind until it is started again, and with the other one gone there
-#   is no leader ("NO quorum, stalled"). Started again it votes within 10 s. 2.9.10: not in 100 kills.
+# Seen: after 12, 16 and 76 kills, and in a fourth try not in 120, one hears the others, has every
+#   message, and sends no answer to what the leader appends, nor votes: it is behind until it is started
+#   again, and with the other one gone there is no leader ("NO quorum, stalled"). Started again it votes
+#   within 10 s. 2.9.10: not in 100 kills. More often on a busy machine.
 # Why it matters: the next failure stops what is kept. Relays say in their log which server is behind.
-#   NATS_SERVER names the program. It takes up to 20 minutes.
+#   NATS_SERVER names the program. It takes up to 25 minutes; "not seen" may be luck.
 set -u
 program=${NATS_SERVER:-nats-server}
 command -v node >/dev/null && command -v "$program" >/dev/null || { echo "needs node and nats-server"; exit 2; }
@@ -105,6 +106,6 @@ JS
 timeout 1500 node mute.mjs "$program"
 code=$?
 ((code == 0)) && echo "as described"
-((code == 1)) && echo "changed"
+((code == 1)) && echo "changed, or not seen this time"
 ((code == 0 || code == 1)) || { echo "the servers did not come up"; exit 2; }
 exit "$code"
