@@ -138,8 +138,8 @@ export interface StreamView {
   readonly leads: boolean;
   /** Number of the newest message that it has. */
   readonly last: number;
-  /** Where it leads: other servers that it says have everything. */
-  readonly currentCount: number;
+  /** Where it leads: names of the other servers that it says have everything. */
+  readonly current: readonly string[];
 }
 
 /** What those servers say of a stream that answer within {@linkcode MONITOR_MS} and have it. */
@@ -157,7 +157,8 @@ export async function streamViews(
       server,
       leads: leader === server.serverName,
       last: detail.state?.last_seq ?? 0,
-      currentCount: replicas.filter(({ current, offline }) => current === true && !offline).length,
+      current: replicas.filter(({ current, offline }) => current === true && !offline)
+        .map(({ name }) => name ?? ""),
     };
   }));
   return views.filter((view) => view !== undefined);
@@ -186,7 +187,10 @@ interface JetStreamAnswer {
     stream_detail?: {
       name: string;
       state?: { last_seq?: number };
-      cluster?: { leader?: string; replicas?: { current?: boolean; offline?: boolean }[] };
+      cluster?: {
+        leader?: string;
+        replicas?: { name?: string; current?: boolean; offline?: boolean }[];
+      };
     }[];
   }[];
 }

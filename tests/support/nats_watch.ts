@@ -17,6 +17,8 @@ const CURRENT_MS_MAX = 600_000;
 /** What their own monitoring says of a cluster. */
 export interface ClusterState {
   readonly leader: NatsServer | undefined;
+  /** Servers that are not current by the word of the one that leads; all when none does. */
+  readonly behind: readonly NatsServer[];
   /** All servers have what the leader had when it was last asked for anew. */
   readonly allCurrent: boolean;
 }
@@ -51,18 +53,21 @@ export class NatsWatch {
     const views = await streamViews(servers, stream);
     const leading = views.filter(({ leads }) => leads).sort((a, b) => b.last - a.last)[0];
     const nowMs = systemClock.nowMs();
-    if (leading === undefined) return { leader: undefined, allCurrent: false };
+    if (leading === undefined) return { leader: undefined, behind: servers, allCurrent: false };
     this.#ledAtMs = nowMs;
     this.#goal ??= leading.last;
     const goal = this.#goal;
+    const behind = servers.filter((one) =>
+      one !== leading.server && !leading.current.includes(one.serverName)
+    );
     const allCurrent = views.length === servers.length &&
-      leading.currentCount === servers.length - 1 && views.every(({ last }) => last >= goal) &&
+      behind.length === 0 && views.every(({ last }) => last >= goal) &&
       (await Promise.all(servers.map(isHealthy))).every((one) => one);
     if (allCurrent) this.#currentAtMs = nowMs;
-    return { leader: leading.server, allCurrent };
+    return { leader: leading.server, behind, allCurrent };
   }
 
-  /** Looks, and restarts the servers one after the other where they do not come to terms. */
+  /** Looks, and restarts those servers one after the other that do not come to terms. */
   async tend(): Promise<ClusterState> {
     const state = await this.look();
     const nowMs = systemClock.nowMs();
@@ -71,9 +76,12 @@ export class NatsWatch {
     if (isLeaderless) this.leaderless++;
     else this.behind++;
     const what = isLeaderless ? "has no leader" : "has a server that is behind";
-    this.say(`the cluster ${what} for ${STUCK_MS / 1000} s: its servers are restarted in turn`);
+    // All are current by its word where one has less than they had, or is not well.
+    const stuck = state.behind.length > 0 ? state.behind : this.servers;
+    const names = stuck.map(({ serverName }) => serverName).join(", ");
+    this.say(`the cluster ${what} for ${STUCK_MS / 1000} s: restarted in turn: ${names}`);
     for (const server of this.servers) this.say(`${server.name}: ${server.log.slice(-2000)}`);
-    await this.#restartInTurn();
+    await this.#restartInTurn(stuck);
     return await this.look();
   }
 
@@ -84,8 +92,8 @@ export class NatsWatch {
   }
 
   /** No further one once all are current. */
-  async #restartInTurn(): Promise<void> {
-    for (const server of this.servers) {
+  async #restartInTurn(servers: readonly NatsServer[]): Promise<void> {
+    for (const server of servers) {
       await server.kill9();
       await server.start();
       this.restarts++;
