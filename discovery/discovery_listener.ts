@@ -26,6 +26,7 @@ export interface DiscoveryListenerOptions {
   readonly seedIsOpen?: boolean;
   /** Adds the handlers of our own messages. */
   addTo?(router: MessageRouter<Connection>, sessions: SessionServer): void;
+  /** A connection has ended that this listener did not end as it closed. */
   onClose?(peer: Connection): void;
   onGoodbye?(peer: Connection): void;
 }
@@ -38,6 +39,7 @@ export class DiscoveryListener {
   /** Servers that clients of the seed's protocol are given. */
   readonly seedServers: SeedServers;
   readonly #sessions: SessionServer;
+  #isClosing = false;
 
   constructor(options: DiscoveryListenerOptions) {
     const { init, clock, log, seed, seedIsOpen = false, onClose, onGoodbye } = options;
@@ -51,7 +53,9 @@ export class DiscoveryListener {
       unknownIdsMax: Infinity,
       bodyBytesMaxOf: (msgId) => seedBodyBytesMax(msgId, FRAME_BODY_BYTES_MAX),
       isForeign: (msgId) => seedIsOpen && msgId < SEED_COMMANDS_END,
-      onClose: (peer) => onClose?.(peer),
+      onClose: (peer) => {
+        if (!this.#isClosing) onClose?.(peer);
+      },
       onGoodbye: (peer) => onGoodbye?.(peer),
     });
     if (seed !== undefined) {
@@ -75,8 +79,9 @@ export class DiscoveryListener {
     return this.#sessions.stats();
   }
 
-  /** Stops accepting and closes all connections. */
+  /** Stops accepting and closes all connections, whose nodes are not lost by that: nothing is told. */
   close(): Promise<void> {
+    this.#isClosing = true;
     return this.#sessions.close();
   }
 }
