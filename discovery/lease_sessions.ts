@@ -48,6 +48,12 @@ import type { SafeStops } from "./safe_stops.ts";
  */
 const BEAT_NAMES_TAKEN_MAX = 2_000;
 
+/**
+ * Nodes that are heard through one connection; a further one is refused. A program has 2,000 at most,
+ * and each costs up to half a KB and its note.
+ */
+export const CONNECTION_LEASES_MAX = 10_000;
+
 /** What {@linkcode LeaseSessions} work with. */
 export interface LeaseSessionsOptions {
   readonly registry: LeaseRegistry;
@@ -173,6 +179,10 @@ export class LeaseSessions {
     const fault = registerFault(request, host, checksNodes);
     if (fault !== undefined) return { ...fault, incarnation: 0 };
     const { node, previous } = request;
+    if (!detached && !this.#hasRoom(node, peer)) {
+      const reason = `One connection may keep ${CONNECTION_LEASES_MAX} nodes: it has them already`;
+      return { code: LeaseCode.Invalid, reason, incarnation: 0 };
+    }
     const spec = specOf(request, owner === undefined ? "lars" : "rest", owner ?? host);
     const wish: LeaseWish = {
       ...{ op: "register", node, owner, spec, previous, holder },
@@ -251,6 +261,14 @@ export class LeaseSessions {
     }).slice(0, LEASE_BEAT_NAMES_MAX);
     const count = keeper?.leases.size ?? 0;
     peer.send(MessageId.LeaseBeaten, encodeLeaseBeaten({ seq, count, lost }));
+  }
+
+  /** One that it keeps already may be registered again. */
+  #hasRoom(node: NodeKey, peer: Connection): boolean {
+    const kept = this.#keepers.get(peer)?.leases;
+    if (kept === undefined || kept.size < CONNECTION_LEASES_MAX) return true;
+    const known = this.#options.table.get(node);
+    return known !== undefined && kept.has(known);
   }
 
   #keeperOf(peer: Connection): Keeper {

@@ -9,6 +9,7 @@ import {
   encodeLeaseRegister,
   encodeLeaseSafeRequest,
 } from "../proto/codec.ts";
+import type { NodeKey } from "../model/node.ts";
 import { LeaseCode, MessageId } from "../proto/message_ids.ts";
 import { encodeFrame, FRAME_BODY_BYTES_MAX } from "../reactor/frame.ts";
 import { MessageRouter } from "../reactor/message_router.ts";
@@ -17,8 +18,8 @@ import { ManualClock } from "../reactor/time/manual_clock.ts";
 import { LogList } from "../tests/support/log_list.ts";
 import type { LeaseRegistry } from "./lease_registry.ts";
 import { LEASE_REASON_LENGTH_MAX } from "./lease_requests.ts";
-import { LeaseSessions } from "./lease_sessions.ts";
-import type { LeaseTable } from "./lease_table.ts";
+import { CONNECTION_LEASES_MAX, LeaseSessions } from "./lease_sessions.ts";
+import { Keeper, type Lease, type LeaseTable } from "./lease_table.ts";
 import type { ModuleFinder } from "./module_finder.ts";
 import type { SafeStops } from "./safe_stops.ts";
 import { leaseNode } from "./testing/lease_world.ts";
@@ -38,12 +39,22 @@ function makeBench(stops: Pick<SafeStops, "ask">): Bench {
   const log = new LogList();
   const router = new MessageRouter<Connection>();
   const row = { incarnation: 7 };
+  const leases: { readonly row: typeof row; readonly port: number }[] = [];
   new LeaseSessions({
     registry: {
       ask: () => Promise.resolve({ result: "done", row }),
       poke: () => {},
     } as unknown as LeaseRegistry,
-    table: { get: () => ({ row }), heard: () => "unknown" } as unknown as LeaseTable,
+    table: {
+      get: ({ port }: NodeKey) => leases.find((lease) => lease.port === port) ?? { row },
+      heard: ({ port }: NodeKey, _incarnation: number, keeper?: Keeper) => {
+        const lease = { row, port };
+        leases.push(lease);
+        keeper?.leases.add(lease as unknown as Lease);
+        return "unknown";
+      },
+      openKeeper: () => new Keeper(0),
+    } as unknown as LeaseTable,
     modules: {
       find: (name: string) => Promise.resolve({ fault: `No module is called "${name}"`, near: [] }),
     } as unknown as ModuleFinder,
@@ -124,4 +135,26 @@ test("sessions: every heartbeat that may come has an answer that can be sent", a
     assert.equal(lost.length, 1_000);
     assert.equal(lost[999].incarnation, longest.incarnation);
   }
+});
+
+test("sessions: one connection keeps so many nodes, and may register those again", async () => {
+  const { ask, frames, log } = makeBench(SAFE);
+  const register = async (port: number): Promise<number> => {
+    await ask(
+      MessageId.LeaseRegister,
+      encodeLeaseRegister({
+        ...{ ...leaseNode(1), port, seq: 1, ttlMs: 15_000, weight: 100, zone: "", note: "" },
+        ...{ waiting: false, incarnation: 0, makesModule: true, detached: false },
+      }),
+    );
+    const { code, reason } = decodeLeaseRegistered(frames[frames.length - 1].body);
+    if (code !== LeaseCode.Done) assert.match(reason, /may keep 10000 nodes/);
+    return code;
+  };
+  for (let port = 1; port <= CONNECTION_LEASES_MAX; port++) {
+    assert.equal(await register(port), LeaseCode.Done);
+  }
+  assert.equal(await register(CONNECTION_LEASES_MAX + 1), LeaseCode.Invalid);
+  assert.equal(await register(5), LeaseCode.Done);
+  assert.deepEqual(log.lines, []);
 });
