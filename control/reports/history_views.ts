@@ -57,7 +57,9 @@ export function historyQuery(query: HistoryWish, wallMs: number): CallHistoryQue
   const endS = toMs === undefined ? wholeS : Math.ceil(toMs / 1000);
   const fromSeconds = fromMs === undefined ? endS - RANGE_S[range] : Math.floor(fromMs / 1000);
   const rangeS = endS - fromSeconds;
-  if (rangeS <= 0 || rangeS > RANGE_MAX_S) {
+  // Rounded to seconds, a range that ends before it begins may be one of a second.
+  const isNone = fromMs !== undefined && toMs !== undefined && fromMs >= toMs;
+  if (isNone || rangeS <= 0 || rangeS > RANGE_MAX_S) {
     throw new ControlError("invalid", "The range must be longer than 0 and at most 90 days");
   }
   // A range of the last seconds, or of the time to come, is read all the same: it is one gap.

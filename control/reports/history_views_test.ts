@@ -114,3 +114,11 @@ test("historyView() tells how far it is whole, and where nothing is known", () =
   const view = historyView(known(), asked, known());
   assert.deepEqual([view.wholeMs, view.steps], [2_500_000, 26]);
 });
+
+test("historyQuery() refuses a range that is none, also where both ends are in one second", () => {
+  const ranges = [[2_000_000, 1_000_000], [1_000_005, 1_000_001], [5, 1], [7, 7]];
+  for (const [fromMs, toMs] of ranges) {
+    assert.throws(() => historyQuery({ fromMs, toMs }, 2_000_000), /longer than 0/);
+  }
+  assert.equal(historyQuery({ fromMs: 1, toMs: 5 }, 2_000_000).fromSeconds, 0);
+});

@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Browser, skipReason } from "./chromium.ts";
 import { type FixtureServer, ONE_TIME, PASSWORD, startFixtureServer } from "./fixture_server.ts";
+import { NAME_LENGTH_MAX } from "../../control/schemas.ts";
+import { MODULE_NAME_LENGTH_MAX } from "../../model/module.ts";
 import { LONG_NAME, type Scene } from "./fixtures.ts";
 
 const skip = skipReason();
@@ -49,16 +51,20 @@ const PAGES: readonly (readonly [string, string])[] = [
 let usual: FixtureServer;
 let crowded: FixtureServer;
 let empty: FixtureServer;
+/** As the usual one, with names as long as they may be. */
+let long: FixtureServer;
 /** One browser for all tests: they run one after the other, each with its own login. */
 let browser: Browser;
 
 before(async () => {
   if (skip !== false) return;
-  [usual, crowded, empty] = await Promise.all([
+  [usual, crowded, empty, long] = await Promise.all([
     startFixtureServer("usual"),
     startFixtureServer("crowded"),
     startFixtureServer("empty"),
+    startFixtureServer("usual"),
   ]);
+  lengthenNames(long);
   browser = await Browser.start();
   // Who is not logged in yet is told so, and the browser says it.
   browser.expected.push(/401/);
@@ -66,7 +72,7 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  await Promise.all([usual, crowded, empty].map((server) => server?.close()));
+  await Promise.all([usual, crowded, empty, long].map((server) => server?.close()));
 });
 
 /** Puts the browser into a state to start from, and logs in. */
@@ -123,12 +129,12 @@ function finish(server: FixtureServer, where: string): void {
 /** A test of the pages of one server, logged in, that ends without a complaint. */
 function pageTest(
   title: string,
-  scene: Scene,
+  scene: Scene | "long",
   run: (page: Browser["page"]) => Promise<void>,
   user?: string,
 ): void {
   test(title, { skip }, async () => {
-    const server = { usual, crowded, empty }[scene];
+    const server = { usual, crowded, empty, long }[scene];
     await begin(server, user);
     await run(browser.page);
     finish(server, title);
@@ -189,6 +195,41 @@ for (const look of LOOKS) {
       finish(usual, look.name);
     });
   }
+}
+
+/** Gives everything that has a name the longest one it may have, without a place to break it. */
+function lengthenNames({ world }: FixtureServer): void {
+  const name = "W".repeat(MODULE_NAME_LENGTH_MAX);
+  const title = "W".repeat(NAME_LENGTH_MAX);
+  for (const module of world.modules) {
+    module.name = name;
+    for (const node of module.nodes) node.zone = title;
+  }
+  for (const change of world.changes) Object.assign(change, { who: title, why: name });
+  for (const event of world.events) event.text = `Module ${name}: ${event.text}`;
+  for (const entry of world.audit) Object.assign(entry, { who: title, detail: name });
+  for (const one of [...world.rules, ...world.webhooks]) one.title = title;
+  for (const silence of world.silences) Object.assign(silence, { who: title, why: name });
+  for (const token of world.tokens) Object.assign(token, { title, owner: title });
+  world.users.push({ ...world.users[0], name: title });
+}
+
+/** Windows of a phone, of a tablet, of half a screen, of a laptop. */
+const WIDTHS_OF_LONG_NAMES = [390, 770, 1024, 1360];
+
+for (let at = 0; at < PAGES.length; at += PAGES_PER_TEST) {
+  const pages = PAGES.slice(at, at + PAGES_PER_TEST);
+  const title = `longest names, ${pages[0][0]} to ${pages.at(-1)?.[0]}: nothing is cut off`;
+  pageTest(title, "long", async (page) => {
+    for (const [name, path] of pages) {
+      await page.setViewportSize({ width: 1360, height: 860 });
+      await visit(path);
+      for (const width of WIDTHS_OF_LONG_NAMES) {
+        await page.setViewportSize({ width, height: 860 });
+        await browser.checkWidth(`${name} at ${width}`);
+      }
+    }
+  });
 }
 
 pageTest(

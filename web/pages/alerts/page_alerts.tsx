@@ -68,7 +68,7 @@ function AlertLine(props: { alert: Alert; onSilence: (alert: Alert) => void }): 
         <span data-row tabIndex={-1} class="strong">{alert.title}</span>
         <span class="sub">{names.inText(alert.text)}</span>
       </td>
-      <td data-label="About">
+      <td data-label="About" class="names">
         <Subject {...alert} node={alert.node ?? alert.service} all="everything" />
       </td>
       <td data-label="Since" class="nowrap">
@@ -273,10 +273,10 @@ function SilenceTable(
             <span class="strong">{titleOf(silence.ruleId)}</span>
             <span class="sub">“{silence.why}”</span>
           </td>
-          <td data-label="About">
+          <td data-label="About" class="names">
             <Subject {...silence} all="everything" />
           </td>
-          <td data-label="Who">{silence.who}</td>
+          <td data-label="Who" class="who">{silence.who}</td>
           <td data-label="Ends" class="nowrap">
             <Ago atMs={silence.endsAtMs} />
           </td>

@@ -77,13 +77,13 @@ function Row(props: { change: ChangeSummary; onUndo: (id: number) => void }): JS
         {change.why !== "" && <span class="sub">“{change.why}”</span>}
         <UndoMarks change={change} />
       </td>
-      <td data-label="Who">
+      <td data-label="Who" class="who">
         <Author change={change} />
       </td>
       <td data-label="When" class="nowrap">
         <Ago atMs={change.atMs} />
       </td>
-      <td data-label="Touches">
+      <td data-label="Touches" class="names">
         <span>
           {change.modules.length === 1
             ? (

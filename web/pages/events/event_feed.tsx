@@ -44,7 +44,7 @@ function Row({ event, text, more, isLocal, isPart = false }: RowProps): JSX.Elem
       </td>
       <td data-label="Kind" class="muted nowrap">{kindText(event.kind)}</td>
       {!isLocal && (
-        <td data-label="Module">
+        <td data-label="Module" class="names">
           {modId !== null && cmdId !== null && (
             <a
               data-row

@@ -99,7 +99,7 @@ function AgentNode(
     <tr class={icon === "off" && tone === "warn" ? "out" : folded}>
       <td class="main-cell fit">
         <code>{node.node}</code>
-        {node.zone !== "" && <span class="sub muted">{node.zone}</span>}
+        {node.zone !== "" && <span class="sub muted cut" title={node.zone}>{node.zone}</span>}
       </td>
       <td data-label="State" class="nowrap">
         <Badge tone={tone} icon={icon} text={text} title={title} />

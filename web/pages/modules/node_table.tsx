@@ -178,7 +178,7 @@ class Row extends Component<RowProps> {
         <td data-label="Health">
           <NodeHealthBadge node={node} />
           {node.health === "partial" && (
-            <span class="muted small" title="callers that keep it out">
+            <span class="muted small nowrap" title="callers that keep it out">
               {" "}
               {node.overloadCallerCount} of {node.callerCount}
             </span>
