@@ -19,11 +19,14 @@ export const FAULTS_MAX = 1000;
 /** Steps that promises can make between two turns of {@linkcode serveLoop}. */
 export const PROMISE_STEPS_MAX = 8;
 
-/** Looks of a wait awake of which one is at all sockets; the others are at the latest one alone. */
+/** Looks of a wait awake of which one is at all sockets; the others are at the foreseen one alone. */
 const LOOKS_AT_ALL = 8;
 
-/** So often in a row one socket must have been the only one before looks are at it alone. */
-const REPEATS_MIN = 8;
+/** So often in a row the foreseen socket must have been the one before looks are at it alone. */
+const FORESEEN_MIN = 8;
+
+/** Pairs of sockets of which it is kept what followed on them. */
+const FOLLOWERS = 64;
 
 /** Sockets that are told of in one turn; the others follow with the next. */
 const EVENTS_MAX = 512;
@@ -130,7 +133,7 @@ export interface LoopSocket {
   onReady(events: number, nowMs: number): number;
   /**
    * Handles what is there, without having been told that there is something; 0 where there is nothing.
-   * A loop that waits awake looks so at the socket that had something last.
+   * A loop that waits awake looks so at the socket whose turn it is likely to be.
    */
   onLook?(nowMs: number): number;
 }
@@ -154,9 +157,14 @@ export class BatchLoop {
   #wokeAtMs: number;
   #again: LoopSocket[] = [];
   readonly #active: ActiveWait | undefined;
-  /** What had something last, and how often in a row it was the same. */
-  #latest: LoopSocket | undefined;
-  #repeats = 0;
+  /** Slots of what had something last and before, and which one came after such two when it was last so. */
+  #latest = 0;
+  #before = 0;
+  readonly #followers = new Int32Array(FOLLOWERS);
+  /** How often in a row it was the one that had followed before. */
+  #foreseen = 0;
+  /** Of all waits awake. */
+  #looks = 0;
   #deferred: (() => void)[] = [];
   /** Called at the end of each turn. */
   #endings: (() => void)[] = [];
@@ -310,9 +318,11 @@ export class BatchLoop {
   #waitAwake(active: ActiveWait, fromMs: number): number {
     const { limitMs } = active;
     let nowMs = fromMs;
-    for (let looks = 0;; looks++) {
+    for (;;) {
       this.#wokeAtMs = nowMs;
-      const handled = looks % LOOKS_AT_ALL === 0 ? this.#lookAtAll(nowMs) : this.#lookAgain(nowMs);
+      // Counted over all waits: one socket that has ever something keeps no other from its turn.
+      const atAll = ++this.#looks % LOOKS_AT_ALL === 0;
+      const handled = atAll ? this.#lookAtAll(nowMs) : this.#lookAhead(nowMs);
       if (handled >= 0) {
         active.found(nowMs - fromMs, handled);
         return handled;
@@ -330,14 +340,17 @@ export class BatchLoop {
   }
 
   /**
-   * At the socket that had something last, again and again: to ask which one has something costs as much
-   * as to receive it.
+   * At the socket whose turn it will be, again and again: to ask which one has something costs as much
+   * as to receive it. A caller that goes round its modules comes to the ports of an agent in an order.
    */
-  #lookAgain(nowMs: number): number {
-    const latest = this.#latest;
-    if (latest?.onLook === undefined || this.#repeats < REPEATS_MIN) return this.#lookAtAll(nowMs);
-    const handled = latest.onLook(nowMs);
+  #lookAhead(nowMs: number): number {
+    if (this.#foreseen < FORESEEN_MIN) return this.#lookAtAll(nowMs);
+    const slot = this.#followers[this.#followerOf()];
+    const socket = this.#sockets[slot];
+    if (socket?.onLook === undefined) return this.#lookAtAll(nowMs);
+    const handled = socket.onLook(nowMs);
     if (handled === 0) return -1;
+    this.#noteLatest(slot);
     this.#runDeferred();
     return handled;
   }
@@ -356,7 +369,7 @@ export class BatchLoop {
       if (this.#generations[slot] !== words[word + EVENT_DATA_WORD + 1]) continue;
       const socket = this.#sockets[slot];
       const done = socket?.onReady(words[word], nowMs) ?? 0;
-      if (done > 0) this.#noteLatest(socket);
+      if (done > 0) this.#noteLatest(slot);
       handled += done;
     }
     this.#runDeferred();
@@ -388,13 +401,20 @@ export class BatchLoop {
     for (const action of this.#endings) action();
   }
 
-  #noteLatest(socket: LoopSocket | undefined): void {
-    this.#repeats = socket === this.#latest ? this.#repeats + 1 : 0;
-    this.#latest = socket;
+  #noteLatest(slot: number): void {
+    const place = this.#followerOf();
+    this.#foreseen = this.#followers[place] === slot ? this.#foreseen + 1 : 0;
+    this.#followers[place] = slot;
+    this.#before = this.#latest;
+    this.#latest = slot;
+  }
+
+  /** Where it is kept what follows on the latest two. */
+  #followerOf(): number {
+    return (this.#before * 7 + this.#latest) % FOLLOWERS;
   }
 
   #giveUp(slot: number): void {
-    if (this.#latest === this.#sockets[slot]) this.#latest = undefined;
     this.#sockets[slot] = undefined;
     this.#generations[slot] = (this.#generations[slot] + 1) | 0;
     this.#freeSlots.push(slot);

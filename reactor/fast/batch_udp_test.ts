@@ -88,51 +88,63 @@ if (fault === undefined) {
     loop.close();
   });
 
-  test("awake, a loop that looks at the socket that had something last finds the others too", () => {
-    const always = new AlwaysAwake();
-    const loop = new BatchLoop(nowMs, -1, always);
-    const from: string[] = [];
-    const open = (name: string): BatchUdpServer => {
-      const onDatagram = (): number => from.push(name);
-      const server = new BatchUdpServer({
-        ...shared,
-        loop,
-        hostname: "127.0.0.1",
-        port: 0,
-        onDatagram,
+  /** Sockets that have something one after the other, as a caller goes round its modules. */
+  const ORDERS: Readonly<Record<string, readonly number[]>> = {
+    "always the same": [0],
+    "one after the other": [0, 1, 2],
+    "each twice, as it is asked and told": [0, 0, 1, 1, 2, 2],
+  };
+
+  for (const [order, turns] of Object.entries(ORDERS)) {
+    test(`awake, a loop looks at the socket whose turn it is, ${order}, and finds the others too`, () => {
+      const loop = new BatchLoop(nowMs, -1, new AlwaysAwake());
+      const from: number[] = [];
+      let foreseen = 0;
+      class Counted extends BatchUdpServer {
+        override onLook(atMs: number): number {
+          const handled = super.onLook(atMs);
+          foreseen += handled;
+          return handled;
+        }
+      }
+      const servers = [0, 1, 2].map((which) => {
+        const onDatagram = (): number => from.push(which);
+        const server = new Counted({ ...shared, loop, hostname: "127.0.0.1", port: 0, onDatagram });
+        server.bindNow();
+        return server;
       });
-      server.bindNow();
-      return server;
-    };
-    const [one, other] = [open("one"), open("other")];
-    const serve = (count: number): void => {
-      const endMs = nowMs() + 20_000;
-      while (from.length < count && nowMs() < endMs) loop.turn(1);
-    };
-    for (let i = 1; i <= 30; i++) {
-      one.send(Uint8Array.of(i), one.address);
-      serve(i);
-    }
-    other.send(Uint8Array.of(1), other.address);
-    serve(31);
-    one.send(Uint8Array.of(1), one.address);
-    other.send(Uint8Array.of(1), other.address);
-    serve(33);
-    assert.deepEqual(from.slice(0, 31), [...new Array(30).fill("one"), "other"]);
-    assert.deepEqual(from.slice(31).toSorted(), ["one", "other"]);
-    // One that is closed is looked at no more.
-    for (let i = 0; i < 20; i++) {
-      other.send(Uint8Array.of(1), other.address);
-      serve(34 + i);
-    }
-    other.closeNow();
-    one.send(Uint8Array.of(1), one.address);
-    serve(54);
-    assert.equal(from.at(-1), "one");
-    assert.equal(from.length, 54);
-    one.closeNow();
-    loop.close();
-  });
+      const send = (which: number): void =>
+        servers[which].send(Uint8Array.of(1), servers[which].address);
+      const serve = (count: number): void => {
+        const endMs = nowMs() + 20_000;
+        while (from.length < count && nowMs() < endMs) loop.turn(1);
+      };
+      const sent: number[] = [];
+      const sendNext = (which: number): void => {
+        send(which);
+        sent.push(which);
+        serve(sent.length);
+      };
+      for (let round = 0; round < 60; round++) sendNext(turns[round % turns.length]);
+      assert.ok(foreseen >= 20, `${foreseen} were found by such a look`);
+      // Whatever comes out of turn is found by the looks at all.
+      for (const which of [2, 1, 1, 0, 2, 0, 0, 1]) sendNext(which);
+      assert.deepEqual(from, sent);
+      for (const which of [0, 1, 2]) send(which);
+      serve(sent.length + 3);
+      assert.deepEqual(from.slice(sent.length).toSorted(), [0, 1, 2]);
+      // One that is closed is looked at no more.
+      for (let i = 0; i < 20; i++) send(1);
+      serve(sent.length + 23);
+      servers[1].closeNow();
+      send(0);
+      serve(sent.length + 24);
+      assert.equal(from.length, sent.length + 24);
+      assert.equal(from.at(-1), 0);
+      for (const server of servers) server.closeNow();
+      loop.close();
+    });
+  }
 
   test("onQuick answers in place, handles without answer, or passes on", () => {
     const loop = new BatchLoop(nowMs);
