@@ -6,8 +6,9 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import { makeTempDir, type TempDir } from "../support/temp_dir.ts";
+import { until } from "../support/until.ts";
 
 /** Longest wait for something to show: machines that run tests may be very busy. */
 export const PATIENCE_MS = 60_000;
@@ -51,6 +52,9 @@ export function screenshotFolder(): string {
   }
   return screenshots;
 }
+
+/** A rectangle of the window, in pixels. */
+type Place = NonNullable<Awaited<ReturnType<Locator["boundingBox"]>>>;
 
 /** A browser with one page; everything it complains about is kept. */
 export class Browser {
@@ -100,6 +104,16 @@ export class Browser {
     context.setDefaultTimeout(PATIENCE_MS);
     const page = context.pages()[0] ?? await context.newPage();
     return new Browser(context, page, profile);
+  }
+
+  /** Where something is in the window, once it is there: a chart that is drawn anew is gone for a moment. */
+  async placeOf(locator: Locator): Promise<Place> {
+    let place: Place | null = null;
+    await until(async () => (place = await locator.boundingBox()) !== null, {
+      what: "its place in the window",
+    });
+    assert.ok(place);
+    return place;
   }
 
   /** Writes what is seen, the whole length of the page unless `isView`. */

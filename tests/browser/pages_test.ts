@@ -727,10 +727,7 @@ pageTest(
 
 pageTest("charts: a drag zooms in, a double click goes back", "usual", async (page) => {
   await visit("/history?range=24h&by=module");
-  const plot = page.locator(".u-over").first();
-  await plot.waitFor();
-  const area = await plot.boundingBox();
-  assert.ok(area);
+  const area = await browser.placeOf(page.locator(".u-over").first());
   await page.mouse.move(area.x + 200, area.y + 60);
   await page.mouse.down();
   await page.mouse.move(area.x + 420, area.y + 60, { steps: 5 });
@@ -898,15 +895,12 @@ pageTest(
   "usual",
   async (page) => {
     await visit("/modules/1/1?tab=history&by=node");
-    const plot = page.locator(".u-over").first();
-    await plot.waitFor();
+    const area = await browser.placeOf(page.locator(".u-over").first());
     const lines = await page.locator(".legend tbody input:checked").count();
     const last = await readout(0);
     assert.equal(last.when, "latest");
     assert.equal(last.values.length, lines, "a value for each line that is drawn");
     assert.match(last.values[0], /^10\.20\.4\.\d:7000 [\d.]+\/s$/);
-    const area = await plot.boundingBox();
-    assert.ok(area);
     await page.mouse.move(area.x + area.width / 4, area.y + 60);
     await page.waitForFunction(() =>
       document.querySelector(".chart figcaption time")?.textContent !== "latest"
@@ -976,8 +970,7 @@ pageTest(
     for (const name of ["Modules in trouble", "Busiest modules"]) {
       assert.ok(await page.getByRole("region", { name }).locator("tbody tr").count() > 0, name);
     }
-    const plot = await page.locator(".u-over").first().boundingBox();
-    assert.ok(plot);
+    const plot = await browser.placeOf(page.locator(".u-over").first());
     await page.mouse.move(plot.x + 40, plot.y + 40);
     await page.mouse.down();
     await page.mouse.move(plot.x + 120, plot.y + 40, { steps: 4 });
