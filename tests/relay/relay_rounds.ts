@@ -3,26 +3,25 @@
 //     deno run -A tests/relay/relay_rounds.ts --rounds 100 [--fault relay|server|leader|pause|early]
 
 import process from "node:process";
-import { parseArgs } from "node:util";
 import { natsProgram } from "../support/nats.ts";
 import { withProcesses } from "../support/processes.ts";
 import { RELAY_FAULTS, relayRounds, type RoundsSoFar } from "../support/relay_rounds.ts";
+import { HELP_OPTION, taskValues } from "../support/task_values.ts";
 import { systemClock } from "../../reactor/time/system_clock.ts";
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "10" },
-    fault: { type: "string", default: RELAY_FAULTS[0] },
-  },
+const HELP = `Usage: relay_rounds.ts [--rounds COUNT] [--fault ${RELAY_FAULTS.join("|")}]`;
+
+const values = taskValues(HELP, {
+  rounds: { type: "string", default: "10" },
+  fault: { type: "string", default: RELAY_FAULTS[0] },
+  ...HELP_OPTION,
 });
 const rounds = Number(values.rounds);
 const fault = RELAY_FAULTS.find((one) => one === values.fault);
 const program = natsProgram();
 if (!Number.isInteger(rounds) || rounds < 1 || fault === undefined || program === undefined) {
   console.error(
-    program === undefined
-      ? "There is no nats-server here, and it cannot be fetched"
-      : `Usage: relay_rounds.ts [--rounds COUNT] [--fault ${RELAY_FAULTS.join("|")}]`,
+    program === undefined ? "There is no nats-server here, and it cannot be fetched" : HELP,
   );
   process.exit(2);
 }
