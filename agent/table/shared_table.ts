@@ -150,7 +150,7 @@ export class SharedTable {
     const { modules, words } = this.#image.live;
     const more = (plan?.turns.length ?? 0) * 2 + 3 * (plan?.keyed?.owners.length ?? 0);
     const wanted = {
-      slots: Math.max(slotsFor(2 * (modules + 1)), this.#image.size.slots),
+      slots: Math.max(slotsFor(modules + 1), this.#image.size.slots),
       words: Math.max(2 * (words + more), this.#image.size.words),
     };
     const size = this.#largestUpTo(wanted);
